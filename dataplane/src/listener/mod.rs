@@ -1,0 +1,1 @@
+//! Listeners: sockets, accepting, the PROXY protocol, connection caps.

@@ -1,0 +1,1 @@
+//! Downstream TLS: certificates by name, one ticketer, server configurations.

@@ -1,0 +1,1 @@
+//! Upstream side: connecting, pooling, forwarding, retrying.
