@@ -1,0 +1,8 @@
+//! The control side of Portico: everything that talks to the outside and is not traffic.
+//!
+//! A [`source`] produces objects, the [`store`] keeps them, the [`engine`] compiles them into a routing table and hands
+//! it to the data plane, [`dns`] fills in what only a name is known of, [`admin`] tells what is going on, and [`app`]
+//! wires these together and owns the order in which they end. [`view`] is how a table is shown.
+
+pub mod app;
+pub mod view;
