@@ -1,0 +1,38 @@
+//! What the publisher counts about tables.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::cell::{Histogram, HistogramTotals};
+
+/// Numbers of the routing table's swaps. Not per worker: written by whoever publishes, a few times a second at most.
+#[derive(Debug, Default)]
+pub struct TableMetrics {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    generation: u64,
+    certificate_errors: u64,
+    swap: Histogram,
+}
+
+impl TableMetrics {
+    /// Counts a swap to the table of that generation, the time it took (keys included) and the certificates that could
+    /// not be used.
+    pub fn published(&self, generation: u64, swap: Duration, certificate_errors: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.generation = generation;
+        state.certificate_errors = certificate_errors as u64;
+        state.swap.record(swap);
+    }
+
+    /// Generation, unusable certificates of it, and the swaps so far.
+    pub(super) fn totals(&self) -> (u64, u64, HistogramTotals) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut swap = HistogramTotals::default();
+        state.swap.add_to(&mut swap);
+        (state.generation, state.certificate_errors, swap)
+    }
+}
