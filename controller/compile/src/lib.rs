@@ -3,9 +3,22 @@
 //! No client, runtime, file system or clock; the time comes in the [`Snapshot`]. [`compile`] never fails: what cannot
 //! be used is left out or answers 503, and the [`Report`] says so with object, field, place and remedy.
 
+pub mod annotation;
+mod certificate;
+mod class;
+mod conflict;
+mod endpoints;
+pub mod external_name;
+mod ingress;
 pub mod manifest;
+mod protocol;
+mod report;
 pub mod secret;
+mod service;
 mod snapshot;
+mod supply;
+mod upstream;
+mod upstream_tls;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +26,12 @@ use std::sync::Arc;
 use portico_shared::ir::{Ir, UpstreamName};
 use portico_shared::{EndpointSet, ObjectRef, Report};
 
-pub use snapshot::{AnyObject, DefaultBackend, HostOwnership, Key, Object, Options, SecretEntry, Snapshot};
+use certificate::Certificates;
+use ingress::{default_backend, listener, rules, tls};
+use report::Reporter;
+pub use snapshot::{AnyObject, DefaultBackend, HostOwnership, Key, Object, Options, SERVICE_LABEL, SecretEntry, Snapshot};
+use upstream::Upstreams;
+pub use upstream::endpoints;
 
 /// The result of a compile.
 #[derive(Clone, Debug, Default)]
@@ -29,4 +47,33 @@ pub struct Compiled {
     /// The next moment, seconds since 1970, at which time alone changes the report (a certificate's start, end, or the
     /// beginning of its last 14 days).
     pub next_boundary: Option<i64>,
+}
+
+/// Compiles a snapshot. Pure and deterministic: equal snapshots give equal results, whatever order they were built in.
+///
+/// The passes, each of which sees what the ones before it left:
+#[must_use]
+pub fn compile(snapshot: &Snapshot) -> Compiled {
+    let options = &*snapshot.options;
+    let mut report = Reporter::default();
+    // Ours, oldest first, with annotations and hosts read.
+    let mut draft = ingress::read(class::select(snapshot, &mut report), &mut report);
+    // Who owns each host and which paths are asked for there.
+    rules::claim(&mut draft, options.host_ownership, &mut report);
+    // The oldest claim of a path stands; claims that nothing can reach are marked.
+    conflict::settle(&mut draft, &mut report);
+    // Where misses go.
+    default_backend::claim(&mut draft, &mut report);
+    // Which certificate each host gets.
+    let mut certificates = Certificates::new(snapshot);
+    tls::claim(&mut draft, &mut certificates, &mut report);
+    tls::claim_default(&mut draft, options.default_tls_secret.as_ref(), &mut certificates, &mut report);
+    // Routes, with the Services that they name resolved on the way.
+    let mut upstreams = Upstreams::new(snapshot);
+    let (listener, served) = listener::build(draft, options, &mut upstreams, &mut report);
+    // Only what is named is kept.
+    let (certificates, next_boundary) = certificates.finish();
+    let (upstreams, endpoints) = upstreams.finish();
+    let ir = Ir { listeners: vec![listener], upstreams, certificates };
+    Compiled { ir, endpoints, report: report.finish(), served, next_boundary }
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use portico_shared::ir::{Balance, Certificate, policy};
+use portico_shared::ir::{Balance, Certificate, CertificateName, policy};
 use portico_shared::{Location, ObjectRef};
 
 use crate::manifest::Spans;
-use crate::secret::SecretProblem;
+use crate::secret::{self, SecretProblem};
 
 /// Namespace and name, kept apart. The namespace is empty for cluster-scoped kinds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +125,49 @@ pub struct Snapshot {
     /// Seconds since 1970, for certificate dates.
     pub now: i64,
 }
+
+impl Snapshot {
+    /// A snapshot of exactly these objects, for one-off compiles; of two with the same key the later stands.
+    ///
+    /// Secrets are read here and have no version before. EndpointSlices without the label that names their Service
+    /// belong to none and are left out.
+    #[must_use]
+    pub fn from_objects(objects: impl IntoIterator<Item = AnyObject>, options: Arc<Options>, now: i64) -> Self {
+        let mut snapshot = Self { options, now, ..Self::default() };
+        for object in objects {
+            snapshot.insert(object);
+        }
+        snapshot
+    }
+
+    fn insert(&mut self, object: AnyObject) {
+        match object {
+            AnyObject::Ingress(o) => drop(self.ingresses.insert(o.key(), o)),
+            AnyObject::IngressClass(o) => drop(self.classes.insert(o.key(), o)),
+            AnyObject::Service(o) => drop(self.services.insert(o.key(), o)),
+            AnyObject::ConfigMap(o) => drop(self.config_maps.insert(o.key(), o)),
+            AnyObject::Namespace(o) => drop(self.namespaces.insert(o.key(), o)),
+            AnyObject::EndpointSlice(o) => {
+                let Some(service) = o.value.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL))
+                else {
+                    return;
+                };
+                let service = Key { namespace: o.reference.namespace.clone(), name: service.as_str().into() };
+                self.slices.entry(service).or_default().insert(o.reference.name.clone(), o);
+            }
+            AnyObject::Secret(o) => {
+                let name =
+                    CertificateName { namespace: o.reference.namespace.clone(), secret: o.reference.name.clone() };
+                let certificate = secret::read(name, &o.value).map(Arc::new);
+                let last_usable = certificate.as_ref().ok().cloned();
+                self.secrets.insert(o.key(), SecretEntry { object: o, certificate, last_usable });
+            }
+        }
+    }
+}
+
+/// Label of an EndpointSlice that names its Service.
+pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Who may add paths to a host that an Ingress of another namespace already claims.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,182 @@
+//! Routes: a claim with its backend resolved and its policies set.
+
+use portico_shared::ir::{Action, Backend, HostPattern, Matcher, PathMatch, Route, RouteName, UpstreamName, policy};
+use portico_shared::{Code, Kind, ObjectRef, Origin};
+
+use k8s_openapi::api::networking::v1::IngressBackend;
+
+use super::{Claim, Fallback, Ours, default_backend, name};
+use crate::report::{Problem, Reporter, quote};
+use crate::service::PortReference;
+use crate::snapshot::{Key, Options};
+use crate::upstream::{Failure, Upstreams};
+
+/// Builds routes and remembers whose rules can be reached.
+pub(super) struct Routes<'r, 'a, 's> {
+    ours: &'r [Ours<'a>],
+    options: &'r Options,
+    upstreams: &'r mut Upstreams<'s>,
+    report: &'r mut Reporter,
+    served: Vec<bool>,
+}
+
+impl<'r, 'a, 's> Routes<'r, 'a, 's> {
+    pub(super) fn new(
+        ours: &'r [Ours<'a>],
+        options: &'r Options,
+        upstreams: &'r mut Upstreams<'s>,
+        report: &'r mut Reporter,
+    ) -> Self {
+        Self { ours, options, upstreams, report, served: vec![false; ours.len()] }
+    }
+
+    /// The route of a path.
+    pub(super) fn path(&mut self, pattern: &HostPattern, claim: &Claim<'_>, tls: bool) -> Route {
+        let ingress = self.ours[claim.ours].reference();
+        let field = claim.field();
+        self.served[claim.ours] |= !claim.shadowed;
+        Route {
+            name: name::of_path(ingress, pattern, &claim.key),
+            matcher: Matcher::path(claim.key.matcher()),
+            action: self.action(claim.ours, &format!("{field}.backend"), claim.backend),
+            policies: self.policies(claim.ours, tls),
+            origin: Origin::new(ingress.clone(), field),
+        }
+    }
+
+    /// The route of a host's misses.
+    pub(super) fn host_fallback(&mut self, pattern: &HostPattern, fallback: Fallback<'_>, tls: bool) -> Route {
+        let name = name::of_host_default(self.ours[fallback.ours].reference(), pattern);
+        self.default_route(fallback, name, tls)
+    }
+
+    /// The route of all misses, by an Ingress without rules; a TLS entry without hosts speaks for it.
+    pub(super) fn listener_fallback(&mut self, fallback: Fallback<'_>) -> Route {
+        let ingress = &self.ours[fallback.ours];
+        let tls = ingress.object.value.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
+        let tls = tls.into_iter().any(|entry| entry.hosts.as_ref().is_none_or(Vec::is_empty));
+        self.default_route(fallback, name::of_default(ingress.reference()), tls)
+    }
+
+    /// The route of all misses, by the operator.
+    pub(super) fn operator_fallback(&mut self) -> Option<Route> {
+        let backend = self.options.default_backend_service.as_ref()?;
+        let key = &backend.service;
+        let service = ObjectRef::new(Kind::Service, &key.namespace, &key.name);
+        let action = match self.upstreams.resolve(key, backend.into(), self.report) {
+            Ok(upstream) => self.forward(upstream),
+            Err(failure) => {
+                let unavailable = match failure {
+                    Failure::Reference(problem) => problem.unavailable(),
+                    Failure::Upstream(unavailable) => unavailable,
+                };
+                let message = format!("the default backend answers 503: {}", unavailable.message);
+                let problem = Problem::error(Code::DefaultUnusable, "", message);
+                self.report.add_missing(service.clone(), problem.hint("create or mend the Service, or name another"));
+                Action::Unavailable(unavailable)
+            }
+        };
+        Some(Route {
+            name: name::of_operator_default(),
+            matcher: everything(),
+            action,
+            policies: policy::Policies {
+                strict_transport_security: self.options.strict_transport_security,
+                ..policy::Policies::default()
+            },
+            origin: Origin::new(service, ""),
+        })
+    }
+
+    /// Ingresses with at least one route that requests can reach, oldest first.
+    pub(super) fn served(self) -> Vec<ObjectRef> {
+        let served = self.ours.iter().zip(self.served).filter(|(_, served)| *served);
+        served.map(|(ingress, _)| ingress.reference().clone()).collect()
+    }
+
+    fn default_route(&mut self, fallback: Fallback<'_>, name: RouteName, tls: bool) -> Route {
+        self.served[fallback.ours] = true;
+        Route {
+            name,
+            matcher: everything(),
+            action: self.action(fallback.ours, default_backend::FIELD, fallback.backend),
+            policies: self.policies(fallback.ours, tls),
+            origin: Origin::new(self.ours[fallback.ours].reference().clone(), default_backend::FIELD),
+        }
+    }
+
+    /// What a backend comes to; what is wrong with it is reported on the field that holds it.
+    fn action(&mut self, place: usize, field: &str, backend: &IngressBackend) -> Action {
+        let ingress = &self.ours[place];
+        let resolved = match referenced(backend) {
+            Ok((service, port)) => {
+                let key = Key { namespace: ingress.reference().namespace.clone(), name: service.into() };
+                self.upstreams.resolve(&key, port, self.report).map_err(|failure| match failure {
+                    Failure::Reference(problem) => Failure::Reference(problem.under("service")),
+                    reported @ Failure::Upstream(_) => reported,
+                })
+            }
+            Err(problem) => Err(Failure::Reference(problem)),
+        };
+        let resolved = resolved.map_err(|failure| match failure {
+            Failure::Upstream(unavailable) => unavailable,
+            Failure::Reference(problem) => {
+                let unavailable = problem.unavailable();
+                self.report.add(ingress.object, problem.under(field));
+                unavailable
+            }
+        });
+        // Judged last, so that a closed Ingress learns of its other problems too.
+        let resolved = ingress.settings.closed.clone().map_or(resolved, Err);
+        match resolved {
+            Ok(upstream) => self.forward(upstream),
+            Err(unavailable) => Action::Unavailable(unavailable),
+        }
+    }
+
+    fn forward(&mut self, upstream: UpstreamName) -> Action {
+        self.upstreams.take(&upstream);
+        Action::Forward(vec![Backend { upstream, weight: 1 }])
+    }
+
+    fn policies(&self, place: usize, tls: bool) -> policy::Policies {
+        let settings = &self.ours[place].settings.values;
+        let redirect = settings.https_redirect.unwrap_or(self.options.https_redirect && tls);
+        policy::Policies {
+            request_timeout: settings.request_timeout,
+            max_body_size: settings.max_body_size,
+            https_redirect: redirect.then_some(policy::HttpsRedirect { port: self.options.https_port }),
+            strict_transport_security: self.options.strict_transport_security,
+        }
+    }
+}
+
+/// The Service and port that a backend names; the problem's field is relative to the backend.
+fn referenced(backend: &IngressBackend) -> Result<(&str, PortReference<'_>), Problem> {
+    if let Some(resource) = &backend.resource {
+        let message = format!("a backend of kind {} is not supported; the route answers 503", quote(&resource.kind));
+        let problem = Problem::error(Code::ResourceBackendUnsupported, "resource", message);
+        return Err(problem.hint("name a service instead"));
+    }
+    let invalid = |field: &str, message: &str, hint: &str| {
+        Problem::error(Code::ObjectInvalid, field, format!("{message}; the route answers 503")).hint(hint)
+    };
+    let Some(service) = &backend.service else {
+        return Err(invalid("service", "the backend names no Service", "add service with name and port"));
+    };
+    let port = service.port.as_ref();
+    let name = port.and_then(|port| port.name.as_deref()).filter(|name| !name.is_empty());
+    let number = port.and_then(|port| port.number).filter(|number| *number != 0);
+    match (name, number) {
+        (Some(name), None) => Ok((&service.name, PortReference::Name(name))),
+        (None, Some(number)) => Ok((&service.name, PortReference::Number(number))),
+        (Some(_), Some(_)) => {
+            Err(invalid("service.port", "the port is named twice", "set only one of name and number"))
+        }
+        (None, None) => Err(invalid("service.port", "the backend names no port", "set one of name and number")),
+    }
+}
+
+fn everything() -> Matcher {
+    Matcher::path(PathMatch::Prefix("/".into()))
+}

@@ -1,0 +1,67 @@
+//! Rules: which Ingress owns a host, and which paths are asked for there.
+
+use portico_shared::Code;
+use portico_shared::ir::HostPattern;
+
+use super::path::PathKey;
+use super::{Claim, Draft, Host, Ours, Rule};
+use crate::report::{Problem, Reporter};
+use crate::snapshot::HostOwnership;
+
+/// Gathers the hosts of all rules with their claims. The oldest Ingress with a rule for a host owns it.
+pub(crate) fn claim(draft: &mut Draft<'_>, ownership: HostOwnership, report: &mut Reporter) {
+    let Draft { ours, hosts, .. } = draft;
+    for (place, ingress) in ours.iter().enumerate() {
+        for rule in &ingress.rules {
+            let host = hosts.entry(rule.pattern.clone()).or_insert_with(|| Host::new(place));
+            let owner = &ours[host.owner];
+            if ownership == HostOwnership::Namespace && owner.namespace() != ingress.namespace() {
+                report.add(ingress.object, owned_elsewhere(rule, owner));
+            } else {
+                claim_paths(place, ingress, rule, host, report);
+            }
+        }
+    }
+}
+
+impl Host<'_> {
+    fn new(owner: usize) -> Self {
+        Self { owner, claims: Vec::new(), fallback: None, certificate: None, tls: false }
+    }
+}
+
+fn claim_paths<'a>(place: usize, ingress: &Ours<'a>, rule: &Rule<'a>, host: &mut Host<'a>, report: &mut Reporter) {
+    // Without `http` the rule only makes the host exist; its misses go to default backends.
+    let Some(http) = rule.http else { return };
+    if http.paths.is_empty() {
+        let field = format!("spec.rules[{}].http.paths", rule.index);
+        let problem = Problem::error(Code::ObjectInvalid, field, "the rule has no path; its host answers 404");
+        report.add(ingress.object, problem.hint("add a path, or remove http to use the default backend"));
+    }
+    for (index, path) in http.paths.iter().enumerate() {
+        match PathKey::read(path) {
+            Ok(key) => host.claims.push(Claim {
+                ours: place,
+                rule: rule.index,
+                path: index,
+                key,
+                backend: &path.backend,
+                shadowed: false,
+            }),
+            Err(problem) => {
+                report.add(ingress.object, problem.under(&format!("spec.rules[{}].http.paths[{index}]", rule.index)));
+            }
+        }
+    }
+}
+
+fn owned_elsewhere(rule: &Rule<'_>, owner: &Ours<'_>) -> Problem {
+    let host = match &rule.pattern {
+        HostPattern::Any => "every host without a rule of its own".to_owned(),
+        pattern => format!("host {pattern}"),
+    };
+    let message =
+        format!("{host} belongs to namespace {}, by {}; the rule is left out", owner.namespace(), owner.reference());
+    Problem::warning(Code::HostConflict, format!("spec.rules[{}].host", rule.index), message)
+        .hint("use another host, or have the operator share hosts between namespaces")
+}
