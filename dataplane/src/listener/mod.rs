@@ -5,4 +5,5 @@
 
 pub mod limit;
 pub mod proxy_protocol;
+pub(crate) mod socket;
 pub mod tcp;

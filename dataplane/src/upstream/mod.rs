@@ -1,1 +1,11 @@
 //! Upstream side: connecting, pooling, forwarding, retrying.
+
+mod connect;
+mod forward;
+mod pool;
+mod retry;
+
+pub(crate) use connect::Transport;
+pub(crate) use forward::{Answer, Outgoing, forward};
+pub(crate) use pool::{EndpointPool, Lease};
+pub(crate) use retry::RetryBudget;

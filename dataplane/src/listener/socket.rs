@@ -1,0 +1,103 @@
+//! A downstream socket below TLS: octets read too early are given back, and closing lingers.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+/// An accepted TCP connection.
+///
+/// Shutting it down sends FIN and then reads on for a moment: a socket that is closed with unread octets answers with a
+/// reset, which destroys the response on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    early: BytesMut,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    /// A socket whose first octets were already read into `early`.
+    pub(crate) fn new(stream: TcpStream, early: BytesMut) -> Self {
+        Self { stream, early, linger: None }
+    }
+
+    /// Whether the connection begins with these octets; they stay to be read. A closed connection does not.
+    pub(crate) async fn begins_with(&mut self, expected: &[u8]) -> bool {
+        while self.early.len() < expected.len() && expected.starts_with(&self.early) {
+            if !matches!(self.stream.read_buf(&mut self.early).await, Ok(1..)) {
+                return false;
+            }
+        }
+        self.early.starts_with(expected)
+    }
+
+    /// Reads and forgets until the client closes or the time is over.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = || Box::pin(tokio::time::sleep_until(Instant::now() + LINGER));
+        let over = self.linger.get_or_insert_with(until).as_mut().poll(cx).is_ready();
+        let mut scrap = [0; 4096];
+        for _ in 0..MAX_LINGER_READS {
+            let mut buffer = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if over => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let length = self.early.len().min(buffer.remaining());
+        buffer.put_slice(&self.early[..length]);
+        self.early.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, octets)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx).map(Ok)
+    }
+}
+
+/// How long a closed connection is read for what the client had already sent.
+const LINGER: Duration = Duration::from_secs(1);
+/// Reads of 4 KiB in one poll and in all while lingering: 256 KiB.
+const MAX_LINGER_READS: usize = 64;

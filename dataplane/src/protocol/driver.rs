@@ -1,0 +1,183 @@
+//! Drives one hyper connection under Portico's own timers and its drain.
+//!
+//! One coarse sleep per connection: it is moved forward only when it fires, and moved back only when a phase with a
+//! shorter timer is still on after a poll. A request that comes and goes within a poll touches no timer.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::io::{Activity, Phase};
+use crate::config::Timers;
+use crate::observe::metrics::Limit;
+
+/// What the worker keeps of a connection in order to end it.
+#[derive(Debug, Default)]
+pub(crate) struct Handle {
+    leave: Cell<Leave>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// How far a connection has been asked to leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leave {
+    /// Stay.
+    #[default]
+    No,
+    /// Finish what is in flight and close.
+    Gracefully,
+    /// Close now.
+    AtOnce,
+}
+
+impl Handle {
+    /// Asks the connection to leave; a weaker wish than before changes nothing.
+    pub(crate) fn leave(&self, how: Leave) {
+        if how > self.leave.get() {
+            self.leave.set(how);
+            if let Some(waker) = self.waker.borrow().as_ref() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+/// A hyper connection that can be asked to finish.
+pub(crate) trait Connection: Future<Output = hyper::Result<()>> {
+    fn finish(self: Pin<&mut Self>);
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself, in either way.
+    Closed,
+    /// A timer ran out.
+    Expired(Limit),
+    /// It was cut at the end of the drain; whether a request was in flight.
+    Cut(bool),
+}
+
+/// The future of one connection. It borrows the connection, so that what is left of it can be answered on afterwards.
+pub(crate) struct Driver<'a, C> {
+    connection: Pin<&'a mut C>,
+    sleep: Pin<&'a mut Sleep>,
+    activity: &'a Activity,
+    handle: &'a Handle,
+    timers: Deadlines,
+    finishing: bool,
+}
+
+/// The timers of a connection, with those of its kind already chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    first_byte: Duration,
+    head: Duration,
+    keep_alive: Duration,
+    write_stall: Duration,
+}
+
+impl Deadlines {
+    pub(crate) fn new(timers: &Timers, trusted: bool) -> Self {
+        Self {
+            first_byte: if trusted { timers.first_byte_trusted } else { timers.first_byte },
+            head: timers.head,
+            keep_alive: timers.keep_alive,
+            write_stall: timers.write_stall,
+        }
+    }
+
+    /// When the connection must have moved on, and what it breaks otherwise.
+    fn next(&self, activity: &Activity) -> Option<(Instant, Limit)> {
+        let (phase, since) = activity.phase();
+        let phase = match phase {
+            Phase::Fresh => Some((since + self.first_byte, Limit::FirstByte)),
+            Phase::Head => Some((since + self.head, Limit::Head)),
+            Phase::Active => None,
+            Phase::Idle => Some((since + self.keep_alive, Limit::KeepAlive)),
+        };
+        let stalled = activity.stalled().map(|since| (since + self.write_stall, Limit::WriteStall));
+        match (phase, stalled) {
+            (Some(phase), Some(stalled)) => Some(if phase.0 <= stalled.0 { phase } else { stalled }),
+            (phase, stalled) => phase.or(stalled),
+        }
+    }
+}
+
+impl<'a, C: Connection> Driver<'a, C> {
+    /// A driver that keeps its time in `sleep`, whatever that was set to.
+    pub(crate) fn new(
+        connection: Pin<&'a mut C>,
+        mut sleep: Pin<&'a mut Sleep>,
+        activity: &'a Activity,
+        handle: &'a Handle,
+        timers: Deadlines,
+    ) -> Self {
+        if let Some((at, _)) = timers.next(activity) {
+            sleep.as_mut().reset(at);
+        }
+        Self { connection, sleep, activity, handle, timers, finishing: false }
+    }
+
+    /// Does what the drain asks for; `Some` ends the connection.
+    fn poll_leave(&mut self) -> Option<End> {
+        match self.handle.leave.get() {
+            Leave::No => None,
+            // A head that has begun will be answered with `Connection: close`.
+            Leave::Gracefully if self.finishing || self.activity.phase().0 == Phase::Head => None,
+            Leave::Gracefully => {
+                self.finishing = true;
+                self.connection.as_mut().finish();
+                None
+            }
+            Leave::AtOnce => Some(End::Cut(self.activity.phase().0 == Phase::Active)),
+        }
+    }
+
+    /// Lets the sleep fire no later than the next deadline; `Some` when that is over.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        loop {
+            let next = self.timers.next(self.activity);
+            if let Some((at, _)) = next
+                && at < self.sleep.deadline()
+            {
+                self.sleep.as_mut().reset(at);
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+            let now = Instant::now();
+            match next {
+                Some((at, limit)) if at <= now => return Some(End::Expired(limit)),
+                Some((at, _)) => self.sleep.as_mut().reset(at),
+                None => self.sleep.as_mut().reset(now + self.timers.keep_alive),
+            }
+        }
+    }
+}
+
+impl<C: Connection> Future for Driver<'_, C> {
+    type Output = End;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        if self.handle.waker.borrow().is_none() {
+            self.handle.waker.replace(Some(cx.waker().clone()));
+        }
+        // Octets that came before the wish to leave are read first: their request is still answered.
+        let mut polled = self.connection.as_mut().poll(cx);
+        if polled.is_pending() && self.handle.leave.get() != Leave::No {
+            if let Some(end) = self.poll_leave() {
+                return Poll::Ready(end);
+            }
+            polled = self.connection.as_mut().poll(cx);
+        }
+        match polled {
+            Poll::Ready(_) => Poll::Ready(End::Closed),
+            Poll::Pending => self.poll_timers(cx).map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}

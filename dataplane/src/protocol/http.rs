@@ -1,0 +1,146 @@
+//! HTTP/1.1 and HTTP/2 on one connection: hyper parses and frames, the driver keeps the time.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until};
+
+use super::driver::{Connection, Deadlines, Driver, End, Handle};
+use super::io::Stamped;
+use crate::config::{Config, Limits, Timers};
+use crate::observe::metrics::Limit;
+use crate::request::{self, Downstream, ResponseBody};
+
+/// Which HTTP a connection speaks: decided by ALPN on TLS, by configuration in clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http1,
+    Http2,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve<S>(stream: S, version: Version, downstream: Rc<Downstream>, handle: &Handle) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = &downstream.worker.config;
+    let io = TokioIo::new(Stamped::new(stream, downstream.activity.clone()));
+    let sleep = pin!(sleep_until(Instant::now()));
+    let timers = Deadlines::new(&config.timers, downstream.trusted);
+    let (activity, owner) = (downstream.activity.clone(), downstream.clone());
+    let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
+    match version {
+        Version::Http1 => {
+            let mut connection = http1_builder(config).serve_connection(io, service).with_upgrades();
+            let driver = Driver::new(Pin::new(&mut connection), sleep, &activity, handle, timers);
+            let end = driver.await;
+            if end == End::Expired(Limit::Head)
+                && let Some(parts) = connection.into_parts()
+            {
+                request_timeout(parts.io.into_inner(), &config.timers).await;
+            }
+            end
+        }
+        Version::Http2 => {
+            let connection = pin!(http2_builder(config).serve_connection(io, service));
+            Driver::new(connection, sleep, &activity, handle, timers).await
+        }
+    }
+}
+
+async fn answer(downstream: Rc<Downstream>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {
+    Ok(request::handle(downstream, request).await)
+}
+
+/// The answer to a head that did not come in time; nothing else is being written on the connection.
+async fn request_timeout(mut stream: impl AsyncWrite + Unpin, timers: &Timers) {
+    let answer = async {
+        stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await?;
+        stream.shutdown().await
+    };
+    // Whether the client still reads it is the client's affair.
+    let _ = tokio::time::timeout(timers.write_stall, answer).await;
+}
+
+fn http1_builder(config: &Config) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .max_headers(config.limits.fields)
+        .max_header_size(config.limits.head)
+        .max_buf_size(READ_BUFFER.max(config.limits.head))
+        .preserve_header_case(config.preserve_header_case)
+        .header_read_timeout(None);
+    builder
+}
+
+fn http2_builder(config: &Config) -> http2::Builder<LocalExecutor> {
+    let Limits { h2_streams, h2_stream_window, h2_connection_window, head, .. } = config.limits;
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(h2_streams)
+        .initial_stream_window_size(h2_stream_window)
+        .initial_connection_window_size(h2_connection_window)
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(config.timers.probe)
+        .keep_alive_timeout(config.timers.probe);
+    builder
+}
+
+/// Spawns on the worker's own thread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExecutor;
+
+impl<F> Executor<F> for LocalExecutor
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+impl<I, S, B> Connection for http1::UpgradeableConnection<I, S>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B> Connection for http2::Connection<I, S, LocalExecutor>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    LocalExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Read buffer of an HTTP/1 connection; it grows to this only while bodies flow.
+const READ_BUFFER: usize = 64 * 1024;
+/// Response octets that an HTTP/2 stream may have waiting.
+const SEND_BUFFER: usize = 64 * 1024;

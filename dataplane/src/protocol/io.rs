@@ -1,0 +1,148 @@
+//! The I/O that hyper is given: every octet of a connection passes here, after TLS.
+//!
+//! It stamps what the timers need to know: first octet, head begun, write stalled. The state is
+//! shared with the connection's driver through atomics, because hyper's upgrades ask for `Send`; both sides run on the
+//! same thread.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// What a connection is doing, as its timers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Accepted; no octet yet.
+    Fresh,
+    /// Part of a request head has come.
+    Head,
+    /// At least one request is being answered.
+    Active,
+    /// Between requests.
+    Idle,
+}
+
+/// What driver, I/O and requests of one connection share.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    start: Instant,
+    phase: AtomicU8,
+    /// Begin of the phase, milliseconds since `start`.
+    since: AtomicU64,
+    /// Begin of the stalled write, milliseconds since `start` plus one; 0 when writes go through.
+    stalled: AtomicU64,
+}
+
+impl Activity {
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            since: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The phase and its begin.
+    pub(crate) fn phase(&self) -> (Phase, Instant) {
+        let phase = match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Fresh,
+            1 => Phase::Head,
+            2 => Phase::Active,
+            _ => Phase::Idle,
+        };
+        (phase, self.start + std::time::Duration::from_millis(self.since.load(Ordering::Relaxed)))
+    }
+
+    /// Enters a phase now.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Begin of the write that is stalled.
+    pub(crate) fn stalled(&self) -> Option<Instant> {
+        let stalled = self.stalled.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.start + std::time::Duration::from_millis(stalled))
+    }
+
+    fn read_some(&self) {
+        if matches!(self.phase().0, Phase::Fresh | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
+    }
+
+    fn wrote(&self, pending: bool) {
+        let stalled = self.stalled.load(Ordering::Relaxed);
+        if pending && stalled == 0 {
+            self.stalled.store(self.now() + 1, Ordering::Relaxed);
+        } else if !pending && stalled != 0 {
+            self.stalled.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A downstream connection after TLS, stamping its activity; hyper gets it inside a `TokioIo`.
+#[derive(Debug)]
+pub(crate) struct Stamped<S> {
+    stream: S,
+    activity: Arc<Activity>,
+}
+
+impl<S> Stamped<S> {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.read_some();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, octets);
+        self.activity.wrote(polled.is_pending());
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.activity.wrote(polled.is_pending());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.activity.wrote(polled.is_pending());
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

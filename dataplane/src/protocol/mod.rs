@@ -1,0 +1,10 @@
+//! From a connection to requests: HTTP/1.1 and HTTP/2, their timers, upgrades.
+
+mod driver;
+mod http;
+pub(crate) mod io;
+mod upgrade;
+
+pub(crate) use driver::{End, Handle, Leave};
+pub(crate) use http::{LocalExecutor, Version, serve};
+pub(crate) use upgrade::tunnel;

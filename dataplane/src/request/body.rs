@@ -1,0 +1,413 @@
+//! Bodies on their way through: counted, timed and held to their limits, never gathered.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::context::Exchange;
+use super::error::ProxyError;
+use super::forwarded::trailer_passes;
+use crate::config::Timers;
+use crate::upstream::Lease;
+
+/// Why a body ends early. hyper sees it as an error and breaks the message off, never a clean end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the client's body broke off")]
+    Downstream,
+    #[error("the client's body is over a limit: {0:?}")]
+    Limit(ProxyError),
+    #[error("the upstream's body broke off")]
+    Upstream,
+    #[error("the upstream fell silent")]
+    Silent,
+}
+
+/// What a request body must keep to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyRules {
+    /// Octets; more is [`ProxyError::BodyTooLarge`].
+    pub(crate) most: Option<u64>,
+    /// Longest silence.
+    pub(crate) idle: Duration,
+    /// Octets a second after the grace; `None` for gRPC.
+    pub(crate) rate: Option<(u64, Duration)>,
+}
+
+impl BodyRules {
+    pub(crate) fn new(timers: &Timers, most: Option<u64>, stream: bool) -> Self {
+        let idle = if stream { timers.stream_idle } else { timers.body_idle };
+        Self { most, idle, rate: (!stream).then_some((timers.body_rate, timers.body_rate_grace)) }
+    }
+}
+
+/// A request body as the upstream connection reads it.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestBody {
+    /// None, and none to come.
+    Empty,
+    /// The client's.
+    Streaming(Rc<Upload>),
+}
+
+/// A body coming from the client; shared by whoever sends it and whoever waits for the response.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    rules: BodyRules,
+    octets: Cell<u64>,
+    /// When the last octet was handed on; `None` while more is to come.
+    ended: Cell<Option<Instant>>,
+    fault: Cell<Option<ProxyError>>,
+    answered: Cell<bool>,
+    /// Time spent waiting for the client; time that the upstream takes is not the client's.
+    waited: Cell<Duration>,
+    stream: RefCell<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    body: Incoming,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// What was handed on so far, while it may have to be sent again.
+    record: Option<Vec<Bytes>>,
+    /// What has to be sent again, last first.
+    again: Vec<Bytes>,
+}
+
+impl RequestBody {
+    /// The client's body; nothing for one that is empty.
+    pub(crate) fn new(body: Incoming, rules: BodyRules) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Streaming(Rc::new(Upload {
+            rules,
+            octets: Cell::new(0),
+            ended: Cell::new(None),
+            fault: Cell::new(None),
+            answered: Cell::new(false),
+            waited: Cell::new(Duration::ZERO),
+            stream: RefCell::new(Stream { body, waiting: None, record: None, again: Vec::new() }),
+        }))
+    }
+
+    /// The body, when there is one.
+    pub(crate) fn upload(&self) -> Option<&Rc<Upload>> {
+        match self {
+            Self::Empty => None,
+            Self::Streaming(upload) => Some(upload),
+        }
+    }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+impl Upload {
+    /// Octets handed on.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets.get()
+    }
+
+    /// When the body had been handed on whole; `None` before.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended.get()
+    }
+
+    /// What the client did wrong, if that broke the request off.
+    pub(crate) fn fault(&self) -> Option<ProxyError> {
+        self.fault.get()
+    }
+
+    /// From now on the response flows: slowness alone is no fault any more, and nothing will be sent again.
+    pub(crate) fn answer(&self) {
+        self.answered.set(true);
+        self.stream.borrow_mut().record = None;
+    }
+
+    /// Remembers what is handed on from here, up to [`MOST_RECORDED`] octets.
+    pub(crate) fn record(&self) {
+        self.stream.borrow_mut().record.get_or_insert_default();
+    }
+
+    /// Puts everything handed on so far in front again; false when it was not remembered.
+    pub(crate) fn rewind(&self) -> bool {
+        let stream = &mut *self.stream.borrow_mut();
+        let Some(record) = stream.record.take() else { return self.octets() == 0 };
+        stream.again.extend(record.into_iter().rev());
+        stream.record = Some(Vec::new());
+        self.octets.set(0);
+        self.ended.set(None);
+        true
+    }
+
+    fn fail(&self, fault: ProxyError, error: BodyError) -> Polled {
+        self.fault.set(Some(fault));
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn too_slow(&self, waited: Duration) -> bool {
+        let Some((rate, grace)) = self.rules.rate.filter(|_| !self.answered.get()) else { return false };
+        waited > grace && u128::from(self.octets()) * 1000 < u128::from(rate) * waited.as_millis()
+    }
+
+    /// Keeps the time while the client owes us octets.
+    fn poll_waiting(&self, stream: &mut Stream, cx: &mut Context<'_>) -> Polled {
+        let idle = self.rules.idle;
+        let step = self.rules.rate.map_or(idle, |(_, grace)| grace.min(idle));
+        let (since, sleep) = stream.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + step)))
+        });
+        while sleep.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let silence = now - *since;
+            if silence >= idle || self.too_slow(self.waited.get() + silence) {
+                return self.fail(ProxyError::BodyTimeout, BodyError::Limit(ProxyError::BodyTimeout));
+            }
+            sleep.as_mut().reset((now + step).min(*since + idle));
+        }
+        Poll::Pending
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> Polled {
+        let stream = &mut *self.stream.borrow_mut();
+        if let Some(data) = stream.again.pop() {
+            return self.pass(stream, Frame::data(data));
+        }
+        let polled = Pin::new(&mut stream.body).poll_frame(cx);
+        if polled.is_pending() {
+            return self.poll_waiting(stream, cx);
+        }
+        if let Some((since, _)) = stream.waiting.take() {
+            self.waited.set(self.waited.get() + since.elapsed());
+        }
+        match ready!(polled) {
+            Some(Ok(frame)) => self.pass(stream, frame),
+            Some(Err(_)) => self.fail(ProxyError::BodyBroken, BodyError::Downstream),
+            None => {
+                self.ended.set(Some(Instant::now()));
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn pass(&self, stream: &mut Stream, frame: Frame<Bytes>) -> Polled {
+        let frame = match frame.into_trailers() {
+            Ok(mut trailers) => {
+                filter_trailers(&mut trailers);
+                stream.record = None;
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            self.octets.set(self.octets() + data.len() as u64);
+            match &mut stream.record {
+                Some(record) if self.octets() <= MOST_RECORDED => record.push(data.clone()),
+                record => *record = None,
+            }
+        }
+        if self.rules.most.is_some_and(|most| self.octets() > most) {
+            return self.fail(ProxyError::BodyTooLarge, BodyError::Limit(ProxyError::BodyTooLarge));
+        }
+        if self.too_slow(self.waited.get()) {
+            return self.fail(ProxyError::BodyTimeout, BodyError::Limit(ProxyError::BodyTimeout));
+        }
+        if stream.again.is_empty() && stream.body.is_end_stream() {
+            self.ended.set(Some(Instant::now()));
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let stream = self.stream.borrow();
+        let again: u64 = stream.again.iter().map(|data| data.len() as u64).sum();
+        let rest = stream.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + again);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + again);
+        }
+        hint
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let stream = self.stream.borrow();
+        stream.again.is_empty() && stream.body.is_end_stream()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        match &*self {
+            Self::Empty => Poll::Ready(None),
+            Self::Streaming(upload) => upload.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upload().is_none_or(|upload| upload.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.upload().map_or_else(|| SizeHint::with_exact(0), |upload| upload.size_hint())
+    }
+}
+
+/// Most octets of a request body that are kept for sending it again.
+const MOST_RECORDED: u64 = 64 * 1024;
+
+/// A response body as the downstream connection reads it.
+#[derive(Debug)]
+pub(crate) enum ResponseBody {
+    /// Ours: a few octets at most, and what there is to say about its request.
+    Own(Option<Bytes>, Option<Box<Exchange>>),
+    /// An upstream's.
+    Streaming(Box<Download>),
+}
+
+/// A body coming from an upstream.
+#[derive(Debug)]
+pub(crate) struct Download {
+    body: Incoming,
+    exchange: Box<Exchange>,
+    lease: Option<Lease>,
+    idle: Duration,
+    trailers: bool,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl ResponseBody {
+    /// A body of ours.
+    pub(crate) fn full(octets: impl Into<Bytes>) -> Self {
+        Self::Own(Some(octets.into()).filter(|octets| !octets.is_empty()), None)
+    }
+
+    /// The same body, with the request that it answers.
+    pub(crate) fn of(self, exchange: Box<Exchange>) -> Self {
+        match self {
+            Self::Own(octets, _) => Self::Own(octets, Some(exchange)),
+            streaming @ Self::Streaming(_) => streaming,
+        }
+    }
+
+    /// An upstream's body. `trailers` tells whether its trailers may pass.
+    pub(crate) fn streaming(
+        body: Incoming,
+        exchange: Box<Exchange>,
+        lease: Lease,
+        idle: Duration,
+        trailers: bool,
+    ) -> Self {
+        let mut download = Download { body, exchange, lease: Some(lease), idle, trailers, waiting: None };
+        if download.body.is_end_stream() {
+            download.end();
+        }
+        Self::Streaming(Box::new(download))
+    }
+}
+
+impl Download {
+    /// The upstream has said everything: its connection may serve the next request.
+    fn end(&mut self) {
+        self.exchange.complete = true;
+        if let Some(lease) = self.lease.take() {
+            let sent = self.exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_some());
+            lease.finish(sent);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_pending() {
+            let idle = self.idle;
+            let sleep = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+            ready!(sleep.as_mut().poll(cx));
+            return self.fail(BodyError::Silent, ProxyError::Timeout);
+        }
+        self.waiting = None;
+        match ready!(polled) {
+            Some(Ok(frame)) => Poll::Ready(self.pass(frame).map(Ok)),
+            Some(Err(_)) => self.fail(BodyError::Upstream, ProxyError::Reset),
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn fail(&mut self, error: BodyError, fault: ProxyError) -> Polled {
+        let fault = self.exchange.upload.as_ref().and_then(|upload| upload.fault()).unwrap_or(fault);
+        self.exchange.error = Some(fault);
+        Poll::Ready(Some(Err(error)))
+    }
+
+    /// Counts a frame; trailers that may not pass end the body.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        match frame.into_trailers() {
+            Ok(mut trailers) => {
+                self.end();
+                filter_trailers(&mut trailers);
+                (self.trailers && !trailers.is_empty()).then(|| Frame::trailers(trailers))
+            }
+            Err(frame) => {
+                self.exchange.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.body.is_end_stream() {
+                    self.end();
+                }
+                Some(frame)
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        match &mut *self {
+            Self::Own(octets, exchange) => {
+                let octets = octets.take();
+                if let (Some(octets), Some(exchange)) = (&octets, exchange) {
+                    exchange.bytes_out += octets.len() as u64;
+                }
+                Poll::Ready(octets.map(|octets| Ok(Frame::data(octets))))
+            }
+            Self::Streaming(download) => download.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(octets, _) => octets.is_none(),
+            Self::Streaming(download) => download.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(octets, _) => SizeHint::with_exact(octets.as_ref().map_or(0, |octets| octets.len() as u64)),
+            Self::Streaming(download) => download.body.size_hint(),
+        }
+    }
+}
+
+fn filter_trailers(trailers: &mut HeaderMap) {
+    let refused: Vec<_> = trailers.keys().filter(|name| !trailer_passes(name)).cloned().collect();
+    for name in refused {
+        trailers.remove(name);
+    }
+}

@@ -1,0 +1,229 @@
+//! What a request carries with it: its connection, and the record of how it went.
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request, Version};
+use portico_shared::Redacted;
+use portico_shared::ir::UpstreamName;
+use tokio::time::Instant;
+
+use super::body::Upload;
+use super::error::ProxyError;
+use crate::observe::access_log::Record;
+use crate::observe::metrics::Limit;
+use crate::protocol::io::{Activity, Phase};
+use crate::worker::{Guards, RouteState, Worker, WorkerTable};
+
+/// One downstream connection, as its requests see it.
+#[derive(Debug)]
+pub(crate) struct Downstream {
+    pub(crate) worker: Rc<Worker>,
+    /// The client, canonical and after the PROXY protocol.
+    pub(crate) client: SocketAddr,
+    /// Whether its forwarded fields are believed.
+    pub(crate) trusted: bool,
+    /// Present on TLS.
+    pub(crate) tls: Option<TlsFacts>,
+    /// The table's listener that this connection came in by.
+    pub(crate) listener: Arc<str>,
+    /// The client's address as a field value.
+    pub(crate) client_field: HeaderValue,
+    /// The local port as a field value.
+    pub(crate) port_field: HeaderValue,
+    pub(crate) activity: Arc<Activity>,
+    in_flight: Cell<u32>,
+    /// Counts the connection until its last request, upgraded ones included, has ended.
+    _guards: Guards,
+}
+
+/// What a request may want to know of its connection's TLS.
+#[derive(Debug)]
+pub(crate) struct TlsFacts {
+    /// Normalised SNI.
+    pub(crate) server_name: Option<String>,
+}
+
+impl Downstream {
+    pub(crate) fn new(
+        worker: Rc<Worker>,
+        client: SocketAddr,
+        port: u16,
+        tls: Option<TlsFacts>,
+        listener: Arc<str>,
+        activity: Arc<Activity>,
+        guards: Guards,
+    ) -> Self {
+        let trusted = worker.trusts(client.ip());
+        let text = match client.ip() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => address.to_string(),
+        };
+        let client_field = HeaderValue::from_str(&text).expect("an address is a field value");
+        let in_flight = Cell::new(0);
+        Self {
+            worker,
+            client,
+            trusted,
+            tls,
+            listener,
+            client_field,
+            port_field: port.into(),
+            activity,
+            in_flight,
+            _guards: guards,
+        }
+    }
+}
+
+/// One request from its head to the last octet of its answer. Whoever holds it last (the response body) closes the
+/// books: metrics, access log, the connection's phase.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    downstream: Rc<Downstream>,
+    /// Keeps the table that the request was routed by.
+    pub(crate) table: Rc<WorkerTable>,
+    pub(crate) start: Instant,
+    pub(crate) route: Option<Rc<RouteState>>,
+    pub(crate) upload: Option<Rc<Upload>>,
+    /// Status sent; 0 when the client left before there was one.
+    pub(crate) status: u16,
+    pub(crate) error: Option<ProxyError>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// Whether the upstream said everything it had to say.
+    pub(crate) complete: bool,
+    pub(crate) tries: u32,
+    pub(crate) upstream: Option<UpstreamName>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) upstream_duration: Option<Duration>,
+    pub(crate) request_id: Option<HeaderValue>,
+    log: Option<Box<LogFields>>,
+}
+
+/// What only the access log wants to know.
+#[derive(Debug)]
+struct LogFields {
+    time: SystemTime,
+    method: Method,
+    version: Version,
+    host: Option<HeaderValue>,
+    path: Redacted<http::Uri>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl Exchange {
+    pub(crate) fn begin<B>(downstream: Rc<Downstream>, request: &Request<B>) -> Box<Self> {
+        downstream.activity.enter(Phase::Active);
+        downstream.in_flight.set(downstream.in_flight.get() + 1);
+        downstream.worker.metrics.requests_in_flight.inc();
+        let log = downstream.worker.access_log.enabled().then(|| {
+            let host = request.uri().authority().and_then(|text| HeaderValue::from_str(text.as_str()).ok());
+            Box::new(LogFields {
+                time: SystemTime::now(),
+                method: request.method().clone(),
+                version: request.version(),
+                host: host.or_else(|| request.headers().get(HOST).cloned()),
+                path: Redacted::new(request.uri().clone()),
+                user_agent: request.headers().get(USER_AGENT).cloned(),
+            })
+        });
+        Box::new(Self {
+            table: downstream.worker.table(),
+            downstream,
+            start: Instant::now(),
+            route: None,
+            upload: None,
+            status: 0,
+            error: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            complete: false,
+            tries: 0,
+            upstream: None,
+            endpoint: None,
+            upstream_duration: None,
+            request_id: None,
+            log,
+        })
+    }
+
+    pub(crate) fn downstream(&self) -> &Rc<Downstream> {
+        &self.downstream
+    }
+
+    fn write_log(&self, log: &LogFields, duration: Duration) {
+        let route = self.route.as_ref().map(|state| &state.entry.route);
+        self.downstream.worker.access_log.record(&Record {
+            time: log.time,
+            client: self.downstream.client,
+            sni: self.downstream.tls.as_ref().and_then(|tls| tls.server_name.as_deref()),
+            host: log.host.as_ref().map(HeaderValue::as_bytes),
+            method: log.method.as_str(),
+            path: log.path.expose().path().as_bytes(),
+            protocol: protocol(log.version),
+            route: route.map(|route| &*route.name.0),
+            ingress: route.map(|route| &route.origin.object),
+            upstream: self.upstream.as_ref(),
+            endpoint: self.endpoint,
+            tries: self.tries,
+            status: Some(self.status).filter(|status| *status != 0),
+            error: self.error.map(|error| (error.side().label(), error.label())),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            duration,
+            upstream_duration: self.upstream_duration,
+            request_id: self.request_id.as_ref().map(HeaderValue::as_bytes),
+            generation: self.table.generation(),
+            user_agent: log.user_agent.as_ref().map(HeaderValue::as_bytes),
+        });
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let duration = self.start.elapsed();
+        let worker = &self.downstream.worker;
+        if let Some(upload) = &self.upload {
+            self.bytes_in += upload.octets();
+        }
+        let metrics = self.route.as_ref().map_or(worker.metrics.unmatched(), |route| &route.metrics);
+        metrics.record(self.status, duration, self.bytes_in, self.bytes_out);
+        if let Some(limit) = self.error.and_then(limit_of) {
+            worker.metrics.limit(limit);
+        }
+        worker.metrics.requests_in_flight.dec();
+        let left = self.downstream.in_flight.get() - 1;
+        self.downstream.in_flight.set(left);
+        if left == 0 {
+            self.downstream.activity.enter(Phase::Idle);
+        }
+        if let Some(log) = &self.log {
+            self.write_log(log, duration);
+        }
+    }
+}
+
+/// The limit that an error is the breach of.
+fn limit_of(error: ProxyError) -> Option<Limit> {
+    match error {
+        ProxyError::TooLarge(limit) => Some(limit),
+        ProxyError::BodyTooLarge => Some(Limit::BodySize),
+        ProxyError::BodyTimeout => Some(Limit::BodyIdle),
+        ProxyError::Loop => Some(Limit::Hops),
+        ProxyError::Timeout => Some(Limit::UpstreamResponse),
+        _ => None,
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}

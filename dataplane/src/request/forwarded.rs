@@ -1,0 +1,255 @@
+//! Fields that belong to one hop, and fields that tell the next hop who the client is.
+
+use http::header::{
+    CONNECTION, COOKIE, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+
+use super::context::Downstream;
+use super::error::ProxyError;
+use super::head::tokens;
+
+/// `X-Request-ID`.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const PORTICO_HOPS: HeaderName = HeaderName::from_static("portico-hops");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Rewrites the fields of a request for the upstream.
+///
+/// Hop-by-hop fields go first and ours are set last, so that no `Connection: X-Forwarded-For` takes one away
+/// (RFC 9110 section 7.6.1).
+pub(crate) fn rewrite(headers: &mut HeaderMap, downstream: &Downstream, websocket: bool) -> Result<(), ProxyError> {
+    let survey = Survey::of(headers, downstream);
+    if survey.hop {
+        drop_hop_fields(headers, survey.connection);
+    }
+    for name in survey.unwanted {
+        headers.remove(name);
+    }
+    if survey.crumbs > 1 {
+        join_crumbs(headers);
+    }
+    if websocket {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    hops(headers, downstream.worker.config.limits.hops)?;
+    identify(headers, downstream);
+    Ok(())
+}
+
+/// What one pass over the fields finds.
+#[derive(Default)]
+struct Survey {
+    hop: bool,
+    connection: bool,
+    crumbs: usize,
+    unwanted: Vec<HeaderName>,
+}
+
+impl Survey {
+    fn of(headers: &HeaderMap, downstream: &Downstream) -> Self {
+        let mut survey = Self::default();
+        for name in headers.keys() {
+            match *name {
+                CONNECTION => {
+                    survey.connection = true;
+                    survey.hop = true;
+                }
+                TE | TRAILER | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | EXPECT => {
+                    survey.hop = true;
+                }
+                COOKIE => survey.crumbs = headers.get_all(COOKIE).iter().count(),
+                _ => survey.judge(name, downstream),
+            }
+        }
+        survey
+    }
+
+    fn judge(&mut self, name: &HeaderName, downstream: &Downstream) {
+        let text = name.as_str();
+        let spoofed = !downstream.trusted
+            && (text == "forwarded"
+                || text.starts_with("x-")
+                    && (text.starts_with("x-forwarded-")
+                        || text.starts_with("x-original-")
+                        || text.starts_with("x-envoy-")
+                        || matches!(text, "x-real-ip" | "x-request-id")));
+        let underscored = !downstream.worker.config.underscores_in_headers && text.contains('_');
+        if matches!(text, "keep-alive" | "proxy-connection" | "http2-settings") {
+            self.hop = true;
+        } else if spoofed || underscored {
+            self.unwanted.push(name.clone());
+        }
+    }
+}
+
+/// Removes what is meant for this hop alone; `TE: trailers` stays.
+fn drop_hop_fields(headers: &mut HeaderMap, connection: bool) {
+    let trailers = tokens(headers, TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    if connection {
+        drop_named_by_connection(headers);
+    }
+    for name in [
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        EXPECT,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        HTTP2_SETTINGS,
+    ] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Removes `Connection` and every field that it names, but for those that frame or route a message.
+fn drop_named_by_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = tokens(headers, CONNECTION)
+        .filter(|token| !PROTECTED.iter().any(|name| name.eq_ignore_ascii_case(token)))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .collect();
+    headers.remove(CONNECTION);
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// HTTP/2 clients may split cookies; HTTP/1 knows one field (RFC 9113 section 8.2.3).
+fn join_crumbs(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Counts how often the request came through a Portico; a loop ends here.
+fn hops(headers: &mut HeaderMap, most: u32) -> Result<(), ProxyError> {
+    let seen = match headers.get(PORTICO_HOPS) {
+        None => 0,
+        Some(value) => value.to_str().ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(most),
+    };
+    if seen >= most {
+        return Err(ProxyError::Loop);
+    }
+    let next = if seen == 0 { HeaderValue::from_static("1") } else { HeaderValue::from(seen + 1) };
+    headers.insert(PORTICO_HOPS, next);
+    Ok(())
+}
+
+/// Sets the fields that name the client. What a trusted proxy said is kept, its address appended.
+fn identify(headers: &mut HeaderMap, downstream: &Downstream) {
+    let client = downstream.client_field.clone();
+    let chain = headers.get(X_FORWARDED_FOR).filter(|_| downstream.trusted).map(|_| {
+        let mut chain: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+        chain.push(client.as_bytes());
+        HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| client.clone())
+    });
+    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.clone()));
+    let mut set = |name: HeaderName, value: HeaderValue| {
+        if !downstream.trusted || !headers.contains_key(&name) {
+            headers.insert(name, value);
+        }
+    };
+    set(X_REAL_IP, client);
+    set(X_FORWARDED_PROTO, HeaderValue::from_static(if downstream.tls.is_some() { "https" } else { "http" }));
+    set(X_FORWARDED_PORT, downstream.port_field.clone());
+    if let Some(host) = headers.get(HOST).cloned()
+        && (!downstream.trusted || !headers.contains_key(X_FORWARDED_HOST))
+    {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// A request's id: what a trusted proxy gave it, else a new one of 32 hex digits.
+pub(crate) fn request_id(headers: &HeaderMap, downstream: &Downstream) -> HeaderValue {
+    let given = headers.get(X_REQUEST_ID).filter(|id| downstream.trusted && !id.is_empty() && id.len() <= 128);
+    given.cloned().unwrap_or_else(|| {
+        let mut digits = [0; 32];
+        let mut bits = fastrand::u128(..);
+        for digit in &mut digits {
+            *digit = b"0123456789abcdef"[(bits & 0xf) as usize];
+            bits >>= 4;
+        }
+        HeaderValue::from_bytes(&digits).expect("hex digits are a field value")
+    })
+}
+
+/// Rewrites the fields of a response for the client.
+pub(crate) fn rewrite_response(headers: &mut HeaderMap, upgraded: bool) {
+    let mut hop = false;
+    for name in headers.keys() {
+        hop |= matches!(
+            *name,
+            CONNECTION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION
+        ) || matches!(name.as_str(), "keep-alive" | "proxy-connection");
+    }
+    if !hop {
+        return;
+    }
+    let upgrade = headers.get(UPGRADE).filter(|_| upgraded).cloned();
+    drop_named_by_connection(headers);
+    for name in
+        [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, KEEP_ALIVE, PROXY_CONNECTION]
+    {
+        headers.remove(name);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Whether a trailer may pass: none that frames, routes, authenticates or belongs to one hop (RFC 9110 section 6.5.1).
+pub(crate) fn trailer_passes(name: &HeaderName) -> bool {
+    !PROTECTED.contains(&name.as_str())
+        && !FORBIDDEN_TRAILERS.contains(&name.as_str())
+        && !name.as_str().starts_with("x-forwarded-")
+}
+
+/// Fields that `Connection` may not take away.
+const PROTECTED: &[&str] = &[
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "content-type",
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "cache-control",
+    "strict-transport-security",
+];
+
+const FORBIDDEN_TRAILERS: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "content-encoding",
+    "content-range",
+    "range",
+    "location",
+    "www-authenticate",
+    "x-real-ip",
+    "x-request-id",
+    "forwarded",
+];

@@ -1,0 +1,190 @@
+//! One request: check, match, rewrite, forward, answer. The phases in their order, and nothing else.
+
+mod body;
+mod context;
+mod error;
+mod forwarded;
+mod head;
+mod redirect;
+mod respond;
+
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+use http::header::{CONTENT_LENGTH, SERVER, STRICT_TRANSPORT_SECURITY, TE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use portico_shared::table::RequestView;
+
+pub(crate) use body::{RequestBody, ResponseBody, Upload};
+pub(crate) use context::{Downstream, Exchange, TlsFacts};
+pub(crate) use error::ProxyError;
+
+use body::BodyRules;
+use respond::Form;
+
+use crate::protocol::tunnel;
+use crate::upstream::{Answer, Lease, Outgoing, forward};
+
+/// Answers a request, whatever happens.
+pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let form = Form::of(request.headers());
+    let version = request.version();
+    let mut exchange = Exchange::begin(downstream.clone(), &request);
+    let answered = AssertUnwindSafe(answer(&mut exchange, request)).catch_unwind().await;
+    let answered = answered.unwrap_or_else(|_| {
+        downstream.worker.metrics.panics.inc();
+        Err(ProxyError::Panic)
+    });
+    let mut response = match answered {
+        Ok(Answered::Own(response)) => response,
+        Ok(Answered::Upstream(answer)) => return finish(exchange, *answer, version),
+        Err(error) => {
+            exchange.error = Some(error);
+            respond::respond(error, form, exchange.request_id.as_ref())
+        }
+    };
+    leave(&downstream, version, response.headers_mut());
+    exchange.status = response.status().as_u16();
+    exchange.complete = true;
+    response.map(|body| body.of(exchange))
+}
+
+/// Who answers.
+enum Answered {
+    /// We do.
+    Own(Response<ResponseBody>),
+    /// The upstream does.
+    Upstream(Box<(Answer, bool)>),
+}
+
+/// The phases up to the upstream's response head.
+async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) -> Result<Answered, ProxyError> {
+    let downstream = exchange.downstream().clone();
+    let config = &downstream.worker.config;
+    let secure = downstream.tls.is_some();
+    exchange.request_id = Some(forwarded::request_id(request.headers(), &downstream));
+    let head = head::check(&request, &config.limits, secure)?;
+    let websocket = head::websocket(&request)?;
+    if head.path == "*" {
+        return Ok(Answered::Own(no_content()));
+    }
+    if config.tls.strict_sni && !exchange.table.same_certificate(&downstream, head.host.as_deref()) {
+        return Err(ProxyError::Misdirected);
+    }
+    let view = RequestView {
+        path: &head.path,
+        method: request.method(),
+        headers: request.headers(),
+        query: request.uri().query(),
+    };
+    let route = exchange.table.route(&downstream, head.host.as_deref(), &view).ok_or(ProxyError::NoRoute)?;
+    exchange.route = Some(route.clone());
+    let policies = &route.entry.route.policies;
+    if let Some(to) = policies.https_redirect.filter(|_| !secure) {
+        return Ok(Answered::Own(redirect::to_https(&head, request.uri().query(), to)?));
+    }
+    let most = policies.max_body_size.or(config.limits.body);
+    check_announced_size(request.headers(), most)?;
+    let stream = Form::of(request.headers()) == Form::Grpc;
+    let trailers = stream || head::tokens(request.headers(), TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    let target = redirect::target(&head.path, request.uri());
+    let authority = request.uri().authority().cloned();
+    let upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
+    let (mut parts, body) = request.into_parts();
+    if let Some(authority) = authority {
+        let host = HeaderValue::from_str(authority.as_str());
+        parts.headers.insert(http::header::HOST, host.map_err(|_| ProxyError::Malformed("the authority is not text"))?);
+    }
+    forwarded::rewrite(&mut parts.headers, &downstream, websocket)?;
+    if let Some(id) = &exchange.request_id {
+        parts.headers.insert(forwarded::X_REQUEST_ID, id.clone());
+    }
+    let body = RequestBody::new(body, BodyRules::new(&config.timers, most, stream));
+    exchange.upload = body.upload().cloned();
+    let outgoing =
+        Outgoing { method: parts.method, target, headers: parts.headers, extensions: parts.extensions, body, upgrade };
+    let answer = forward(exchange, &route, outgoing).await?;
+    Ok(Answered::Upstream(Box::new((answer, trailers))))
+}
+
+/// From the upstream's response head to the one that the client gets.
+fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), version: Version) -> Response<ResponseBody> {
+    let downstream = exchange.downstream().clone();
+    let (mut parts, body) = answer.response.into_parts();
+    let upgraded = answer.upgrade.is_some();
+    forwarded::rewrite_response(&mut parts.headers, upgraded);
+    if !parts.headers.contains_key(SERVER) {
+        parts.headers.insert(SERVER, HeaderValue::from_static("portico"));
+    }
+    if let Some(policy) = exchange.route.as_ref().and_then(|route| route.strict_transport_security.clone())
+        && downstream.tls.is_some()
+    {
+        parts.headers.insert(STRICT_TRANSPORT_SECURITY, policy);
+    }
+    if !upgraded {
+        leave(&downstream, version, &mut parts.headers);
+    }
+    if let Some(upload) = &exchange.upload {
+        upload.answer();
+    }
+    exchange.status = parts.status.as_u16();
+    parts.version = version;
+    let body = match answer.upgrade {
+        Some(sides) => {
+            tokio::task::spawn_local(upgraded_exchange(exchange, answer.lease, sides));
+            ResponseBody::full("")
+        }
+        None => ResponseBody::streaming(body, exchange, answer.lease, answer.body_idle, trailers),
+    };
+    Response::from_parts(parts, body)
+}
+
+/// The rest of an upgraded connection; its books are closed when it ends.
+async fn upgraded_exchange(mut exchange: Box<Exchange>, lease: Lease, sides: (OnUpgrade, OnUpgrade)) {
+    let worker = exchange.downstream().worker.clone();
+    worker.metrics.upgrades_active.inc();
+    let octets = tunnel(sides.0, sides.1, worker.config.timers.stream_idle).await;
+    worker.metrics.upgrades_active.dec();
+    exchange.bytes_in += octets.up;
+    exchange.bytes_out += octets.down;
+    exchange.complete = true;
+    drop(lease);
+}
+
+/// While draining, every HTTP/1 answer asks the client to come back on another connection.
+fn leave(downstream: &Downstream, version: Version, headers: &mut HeaderMap) {
+    if downstream.worker.leaving() && version != Version::HTTP_2 {
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+fn check_announced_size(headers: &HeaderMap, most: Option<u64>) -> Result<(), ProxyError> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match (announced, most) {
+        (Some(announced), Some(most)) if announced > most => Err(ProxyError::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// `OPTIONS *` is about the proxy itself (RFC 9110 section 9.3.7).
+fn no_content() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(SERVER, HeaderValue::from_static("portico"));
+    response
+}
+
+/// Whether a method may be sent again without harm (RFC 9110 section 9.2.2).
+pub(crate) fn idempotent(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE)
+}
+
+/// A route's HSTS value, made once.
+pub(crate) fn strict_transport_security(state: &portico_shared::ir::Route) -> Option<HeaderValue> {
+    let policy = state.policies.strict_transport_security?;
+    let subdomains = if policy.include_subdomains { "; includeSubDomains" } else { "" };
+    HeaderValue::from_str(&format!("max-age={}{subdomains}", policy.max_age)).ok()
+}

@@ -1,0 +1,127 @@
+//! Opening a connection to an endpoint: TCP, TLS where asked, the HTTP handshake.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use portico_shared::ir::Protocol;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::config::Config;
+use crate::protocol::LocalExecutor;
+use crate::request::{ProxyError, RequestBody};
+
+/// How the endpoints of an upstream are reached; prepared when the table is published.
+#[derive(Clone, Debug)]
+pub(crate) enum Transport {
+    /// In clear.
+    Clear(Protocol),
+    /// Over TLS.
+    Tls {
+        /// For ordinary requests.
+        config: Arc<rustls::ClientConfig>,
+        /// The same with HTTP/1.1 alone, for upgrades.
+        http1: Arc<rustls::ClientConfig>,
+        /// Name to send and to verify.
+        name: ServerName<'static>,
+    },
+    /// The TLS settings cannot be used: nothing is sent.
+    Broken,
+}
+
+/// A way to send requests on an open connection.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    /// One request at a time.
+    Http1(http1::SendRequest<RequestBody>),
+    /// Many at once.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+/// Opens a connection within the connect timeout. `http1` asks for HTTP/1.1 whatever the endpoint would like better.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    transport: &Transport,
+    http1: bool,
+    config: &Config,
+) -> Result<Sender, ProxyError> {
+    let opening = open(address, transport, http1, config);
+    tokio::time::timeout(config.upstream.connect, opening).await.unwrap_or(Err(ProxyError::Connect))
+}
+
+async fn open(address: SocketAddr, transport: &Transport, http1: bool, config: &Config) -> Result<Sender, ProxyError> {
+    if matches!(transport, Transport::Broken) {
+        return Err(ProxyError::ConnectTls);
+    }
+    let stream = TcpStream::connect(address).await.map_err(|_| ProxyError::Connect)?;
+    tune(&stream, config.timers.probe);
+    match transport {
+        Transport::Clear(Protocol::H2c) if !http1 => http2_handshake(stream, config).await,
+        Transport::Clear(_) => http1_handshake(stream, config).await,
+        Transport::Tls { config: ordinary, http1: only, name } => {
+            let tls = TlsConnector::from(if http1 { only } else { ordinary }.clone());
+            let stream = tls.connect(name.clone(), stream).await.map_err(|_| ProxyError::ConnectTls)?;
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => http2_handshake(stream, config).await,
+                _ => http1_handshake(stream, config).await,
+            }
+        }
+        Transport::Broken => Err(ProxyError::ConnectTls),
+    }
+}
+
+/// Small writes go out at once, and a dead endpoint is noticed. Failing to set either costs speed, not correctness.
+fn tune(stream: &TcpStream, probe: Duration) {
+    let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new().with_time(probe).with_interval(probe).with_retries(3);
+    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+async fn http1_handshake<S>(stream: S, config: &Config) -> Result<Sender, ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http1::Builder::new()
+        .preserve_header_case(config.preserve_header_case)
+        .max_header_size(RESPONSE_HEAD)
+        .max_buf_size(READ_BUFFER)
+        .handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(|_| ProxyError::Connect)?;
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::trace!(%error, "upstream connection ended");
+        }
+    });
+    Ok(Sender::Http1(sender))
+}
+
+async fn http2_handshake<S>(stream: S, config: &Config) -> Result<Sender, ProxyError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let handshake = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(config.limits.h2_stream_window)
+        .initial_connection_window_size(config.limits.h2_connection_window)
+        .max_header_list_size(RESPONSE_HEAD as u32)
+        .keep_alive_interval(config.timers.probe)
+        .keep_alive_timeout(config.timers.probe)
+        .handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(|_| ProxyError::Connect)?;
+    tokio::task::spawn_local(async move {
+        if let Err(error) = connection.await {
+            tracing::trace!(%error, "upstream connection ended");
+        }
+    });
+    Ok(Sender::Http2(sender))
+}
+
+/// Largest response head in octets; over it 502.
+const RESPONSE_HEAD: usize = 64 * 1024;
+/// Read buffer of a connection; it grows to this only while bodies flow.
+const READ_BUFFER: usize = 64 * 1024;

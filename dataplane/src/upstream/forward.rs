@@ -1,0 +1,334 @@
+//! Sending a request on: choose an endpoint, lend a connection, send, wait for the head, try again where that is safe.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{CONTENT_TYPE, HOST};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tokio::time::{Instant, sleep_until};
+
+use super::connect::Transport;
+use super::pool::{EndpointPool, Lease, LentSender};
+use crate::balance::Balancer;
+use crate::config::Config;
+use crate::request::{Exchange, ProxyError, RequestBody, Upload, idempotent};
+use crate::worker::{RouteState, Worker};
+
+/// A request ready to be sent on.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) target: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    /// hyper's own notes, such as the case of field names.
+    pub(crate) extensions: Extensions,
+    pub(crate) body: RequestBody,
+    /// Present when the client asks for a WebSocket.
+    pub(crate) upgrade: Option<OnUpgrade>,
+}
+
+impl Outgoing {
+    /// The request as HTTP/1.1 has it, and what is needed to make it once more.
+    fn into_request(self, keep: bool) -> (Request<RequestBody>, Option<Kept>) {
+        let kept = keep.then(|| Kept {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            extensions: self.extensions.clone(),
+        });
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(self.target);
+        *request.headers_mut() = self.headers;
+        *request.extensions_mut() = self.extensions;
+        (request, kept)
+    }
+}
+
+/// A request head that may have to be sent again.
+struct Kept {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+    extensions: Extensions,
+}
+
+impl Kept {
+    fn request(&self, body: RequestBody) -> Request<RequestBody> {
+        let Self { method, target, headers, extensions } = self;
+        let (method, target, headers) = (method.clone(), target.clone(), headers.clone());
+        let extensions = extensions.clone();
+        Outgoing { method, target, headers, extensions, body, upgrade: None }.into_request(false).0
+    }
+}
+
+/// An upstream's response head, with the connection that its body comes on.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) lease: Lease,
+    /// Longest silence within the body.
+    pub(crate) body_idle: Duration,
+    /// Both sides of a connection that has switched protocols.
+    pub(crate) upgrade: Option<(OnUpgrade, OnUpgrade)>,
+}
+
+/// Why one try failed.
+enum Failure {
+    /// Nothing of the request was sent; it is in here again.
+    Unsent(ProxyError, Request<RequestBody>),
+    /// The endpoint said that it has not looked at the request.
+    Refused,
+    /// It may have been processed.
+    Sent(ProxyError),
+}
+
+/// Sends a request to an endpoint of the route and waits for the response head.
+pub(crate) async fn forward(
+    exchange: &mut Exchange,
+    route: &RouteState,
+    outgoing: Outgoing,
+) -> Result<Answer, ProxyError> {
+    let balancer = route.pick().ok_or(ProxyError::Unavailable)?.clone();
+    exchange.upstream = Some(balancer.upstream.name.clone());
+    balancer.budget.deposit();
+    let worker = exchange.downstream().worker.clone();
+    let mut plan = Plan::new(&worker, route, &balancer, &outgoing);
+    let upgrade = outgoing.upgrade.clone();
+    let (mut request, kept) = outgoing.into_request(plan.keep);
+    if kept.is_some()
+        && let Some(upload) = &exchange.upload
+    {
+        upload.record();
+    }
+    loop {
+        let pool = balancer.choose(&plan.tried).ok_or(ProxyError::NoEndpoint)?;
+        exchange.tries += 1;
+        exchange.endpoint = Some(pool.endpoint.address);
+        let begun = Instant::now();
+        let (failure, stale) = match plan.attempt(&pool, request, exchange.upload.as_deref()).await {
+            Ok((response, lease)) => {
+                pool.endpoint.succeeded();
+                exchange.upstream_duration = Some(begun.elapsed());
+                return accept(response, lease, upgrade, plan.stream, &worker.config);
+            }
+            Err(failure) => failure,
+        };
+        if let Some(fault) = exchange.upload.as_deref().and_then(Upload::fault) {
+            return Err(fault);
+        }
+        let (error, again) = plan.judge(failure, kept.as_ref(), exchange.upload.as_ref());
+        // A connection that closed while it was idle says nothing of the endpoint.
+        if !stale && error != ProxyError::Timeout && pool.endpoint.failed(&worker.config.upstream) {
+            worker.metrics.ejections.inc();
+            tracing::debug!(upstream = %balancer.upstream.name, endpoint = %pool.endpoint.address, "endpoint ejected");
+        }
+        let Some(again) = again.filter(|_| exchange.tries <= worker.config.upstream.retries) else { return Err(error) };
+        if !balancer.budget.withdraw() {
+            worker.metrics.retry_budget_exhausted.inc();
+            return Err(error);
+        }
+        worker.metrics.retries.inc();
+        route.metrics.retried();
+        plan.tried.push(pool.endpoint.address);
+        request = again;
+    }
+}
+
+/// How one request may be tried.
+struct Plan<'a> {
+    worker: &'a Worker,
+    balancer: &'a Balancer,
+    tried: Vec<SocketAddr>,
+    /// Longest wait for the response head.
+    patience: Duration,
+    begun: Instant,
+    /// gRPC: the response may take its time.
+    stream: bool,
+    /// Whether the request may be sent twice.
+    replayable: bool,
+    /// Whether the head is kept for sending it again.
+    keep: bool,
+    upgrade: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn new(worker: &'a Worker, route: &RouteState, balancer: &'a Balancer, outgoing: &Outgoing) -> Self {
+        let config = &worker.config;
+        let media = outgoing.headers.get(CONTENT_TYPE);
+        let stream = media.is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"));
+        let default = if stream { config.timers.stream_idle } else { config.upstream.response };
+        let replayable = idempotent(&outgoing.method) && outgoing.body.upload().is_none();
+        let upgrade = outgoing.upgrade.is_some();
+        Self {
+            worker,
+            balancer,
+            tried: Vec::new(),
+            patience: route.entry.route.policies.request_timeout.unwrap_or(default),
+            begun: Instant::now(),
+            stream,
+            replayable,
+            keep: config.upstream.retries > 0 && !upgrade && (replayable || balancer.transport.may_share()),
+            upgrade,
+        }
+    }
+
+    /// One try at one endpoint. A failure comes with whether it was on a connection that had been used before.
+    async fn attempt(
+        &self,
+        pool: &Rc<EndpointPool>,
+        request: Request<RequestBody>,
+        upload: Option<&Upload>,
+    ) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
+        let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.replayable, self.upgrade).await;
+        let mut lease = match lent {
+            Ok(lease) => lease,
+            Err(error) => {
+                self.worker.metrics.connect_failures.inc();
+                return Err((Failure::Unsent(error, request), false));
+            }
+        };
+        let sent = match lease.sender() {
+            LentSender::Http1(sender) => {
+                let sending = sender.try_send_request(shape(request, None));
+                self.in_time(sending, upload).await
+            }
+            LentSender::Http2 { sender, .. } => {
+                let secure = matches!(self.balancer.transport, Transport::Tls { .. });
+                let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
+                let sending = sender.try_send_request(shape(request, Some(scheme)));
+                self.in_time(sending, upload).await
+            }
+        };
+        let failure = match sent {
+            Some(Ok(response)) => return Ok((response, lease)),
+            None => Failure::Sent(ProxyError::Timeout),
+            Some(Err(mut failed)) => match failed.take_message() {
+                Some(unsent) => Failure::Unsent(ProxyError::Reset, unsent),
+                None => classify(failed.error()),
+            },
+        };
+        Err((failure, lease.reused))
+    }
+
+    /// Waits for a response head; `None` when the endpoint took too long after it had the whole request.
+    async fn in_time<F: Future>(&self, sending: F, upload: Option<&Upload>) -> Option<F::Output> {
+        let mut sending = pin!(sending);
+        let mut sleep = pin!(sleep_until(self.begun + self.patience));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut sending => return Some(sent),
+                () = &mut sleep => {}
+            }
+            let since = match upload {
+                None => return None,
+                // While the client is still sending, its own timers run.
+                Some(upload) => upload.ended().unwrap_or_else(Instant::now),
+            };
+            if since + self.patience <= Instant::now() {
+                return None;
+            }
+            sleep.as_mut().reset(since + self.patience);
+        }
+    }
+
+    /// What a failed try means: the error if it was the last, and the request for another if there may be one.
+    fn judge(
+        &self,
+        failure: Failure,
+        kept: Option<&Kept>,
+        upload: Option<&Rc<Upload>>,
+    ) -> (ProxyError, Option<Request<RequestBody>>) {
+        match failure {
+            Failure::Unsent(error, request) => (error, Some(request)),
+            Failure::Refused => {
+                let body = upload.cloned().map_or(RequestBody::Empty, RequestBody::Streaming);
+                let rewound = upload.is_none_or(|upload| upload.rewind());
+                (ProxyError::Reset, kept.filter(|_| rewound).map(|kept| kept.request(body)))
+            }
+            Failure::Sent(error) => {
+                let kept = kept.filter(|_| self.replayable && error != ProxyError::Timeout);
+                (error, kept.map(|kept| kept.request(RequestBody::Empty)))
+            }
+        }
+    }
+}
+
+/// Takes a response head; one that switches protocols unasked is no answer.
+fn accept(
+    mut response: Response<Incoming>,
+    mut lease: Lease,
+    upgrade: Option<OnUpgrade>,
+    stream: bool,
+    config: &Config,
+) -> Result<Answer, ProxyError> {
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let upgrade = match (switched, upgrade) {
+        (true, None) => return Err(ProxyError::Protocol),
+        (true, Some(downstream)) => Some((downstream, hyper::upgrade::on(&mut response))),
+        (false, _) => None,
+    };
+    let headers = response.headers();
+    if let Some(keep) = advertised_keep_alive(headers) {
+        lease.keep = lease.keep.min(keep.saturating_sub(Duration::from_secs(1)));
+    }
+    let events = headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/event-stream"));
+    let body_idle = if stream || events { config.timers.stream_idle } else { config.upstream.body_idle };
+    Ok(Answer { response, lease, body_idle, upgrade })
+}
+
+/// `Keep-Alive: timeout=N`, which endpoints use to tell when they will close.
+fn advertised_keep_alive(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("keep-alive")?.to_str().ok()?;
+    let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
+    timeout.parse().ok().map(Duration::from_secs)
+}
+
+/// The request in the form of the protocol: HTTP/1.1 has the host in a field, HTTP/2 in the target.
+fn shape(mut request: Request<RequestBody>, http2: Option<Scheme>) -> Request<RequestBody> {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    match http2 {
+        Some(scheme) => {
+            let host = request.headers_mut().remove(HOST);
+            let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+            parts.scheme = authority.is_some().then_some(scheme);
+            parts.authority = authority;
+            *request.version_mut() = Version::HTTP_2;
+        }
+        None => {
+            if let Some(authority) = parts.authority.take()
+                && let Ok(host) = HeaderValue::from_str(authority.as_str())
+            {
+                request.headers_mut().insert(HOST, host);
+            }
+            parts.scheme = None;
+            *request.version_mut() = Version::HTTP_11;
+        }
+    }
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    request
+}
+
+/// What an error after sending means.
+fn classify(error: &hyper::Error) -> Failure {
+    if error.is_parse() || error.is_parse_status() {
+        return Failure::Sent(ProxyError::Protocol);
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away();
+            return if refused && error.is_remote() { Failure::Refused } else { Failure::Sent(ProxyError::Reset) };
+        }
+        source = cause.source();
+    }
+    Failure::Sent(ProxyError::Reset)
+}

@@ -1,0 +1,227 @@
+//! From an accepted socket to a served connection: caps, placing, PROXY protocol, TLS.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::Worker;
+use super::drain::{Stage, reached};
+use super::run::Common;
+use crate::config::Binding;
+use crate::listener::limit::{ConnectionGuard, ConnectionLimit, LoadGuard, WorkerLoad};
+use crate::listener::proxy_protocol;
+use crate::listener::socket::Socket;
+use crate::listener::tcp::canonical;
+use crate::observe::metrics::Limit;
+use crate::protocol::io::Activity;
+use crate::protocol::{End, Handle, Version, serve};
+use crate::request::{Downstream, TlsFacts};
+use crate::serving::Acceptors;
+
+/// An accepted connection on its way to the worker that will serve it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    stream: std::net::TcpStream,
+    address: SocketAddr,
+    binding: usize,
+    guards: Guards,
+}
+
+/// What counts a connection while it lives.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    _limit: ConnectionGuard,
+    _load: LoadGuard,
+}
+
+/// Where connections come in.
+#[derive(Debug)]
+pub(super) struct Door {
+    worker: Rc<Worker>,
+    limit: Arc<ConnectionLimit>,
+    load: Arc<WorkerLoad>,
+    acceptors: Arc<Acceptors>,
+    doors: Arc<[mpsc::UnboundedSender<Accepted>]>,
+    cut: Cell<u64>,
+}
+
+impl Door {
+    pub(super) fn new(worker: Rc<Worker>, common: &Common) -> Self {
+        Self {
+            worker,
+            limit: common.limit.clone(),
+            load: common.load.clone(),
+            acceptors: common.acceptors.clone(),
+            doors: common.doors.clone(),
+            cut: Cell::new(0),
+        }
+    }
+
+    /// Requests that were cut at the end of the drain.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut.get()
+    }
+
+    /// Accepts until the worker finishes; then takes what is waiting already and closes the socket.
+    pub(super) async fn accept(
+        self: Rc<Self>,
+        listener: TcpListener,
+        binding: usize,
+        mut stages: watch::Receiver<Stage>,
+    ) {
+        let mut finishing = std::pin::pin!(reached(&mut stages, Stage::Finishing));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut finishing => break,
+                accepted = async {
+                    self.limit.available().await;
+                    listener.accept().await
+                } => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => self.place(stream, address, binding),
+                Err(error) => self.refused(&error).await,
+            }
+        }
+        // The listener may have connections that the runtime has not been told of yet.
+        if let Ok(listener) = listener.into_std() {
+            while let Ok((stream, address)) = listener.accept() {
+                if stream.set_nonblocking(true).is_ok()
+                    && let Ok(stream) = TcpStream::from_std(stream)
+                {
+                    self.place(stream, address, binding);
+                }
+            }
+        }
+    }
+
+    /// A connection that went away before it was accepted is nothing; anything else will not get better at once.
+    async fn refused(&self, error: &std::io::Error) {
+        if !matches!(error.kind(), std::io::ErrorKind::ConnectionAborted | std::io::ErrorKind::Interrupted) {
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Counts a connection and gives it to the worker that is to serve it.
+    fn place(self: &Rc<Self>, stream: TcpStream, address: SocketAddr, binding: usize) {
+        let address = canonical(address);
+        self.worker.metrics.accepted(self.binding(binding).tls);
+        let limit = match self.limit.try_acquire(address.ip()) {
+            Ok(guard) => guard,
+            Err(limit) => return self.worker.metrics.limit(limit),
+        };
+        let load = self.load.place(self.worker.place.number);
+        let to = load.worker();
+        let guards = Guards { _limit: limit, _load: load };
+        if to == self.worker.place.number {
+            tokio::task::spawn_local(self.clone().connection(stream, address, binding, guards));
+        } else if let Ok(stream) = stream.into_std() {
+            self.worker.metrics.connections_handed_over.inc();
+            // A worker that has ended takes nothing any more; the connection is closed with it.
+            let _ = self.doors[to].send(Accepted { stream, address, binding, guards });
+        }
+    }
+
+    /// Takes a connection that another worker accepted.
+    pub(super) fn enter(self: Rc<Self>, accepted: Accepted) {
+        let Accepted { stream, address, binding, guards } = accepted;
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            tokio::task::spawn_local(self.connection(stream, address, binding, guards));
+        }
+    }
+
+    fn binding(&self, number: usize) -> &Binding {
+        &self.worker.config.bindings[number]
+    }
+
+    async fn connection(self: Rc<Self>, stream: TcpStream, address: SocketAddr, binding: usize, guards: Guards) {
+        let metrics = self.worker.metrics.clone();
+        metrics.connections_active.inc();
+        let handle = Rc::new(Handle::default());
+        let key = self.worker.connections.borrow_mut().insert(handle.clone());
+        match self.serve(stream, address, self.binding(binding), &handle, guards).await {
+            Ok(End::Closed) | Ok(End::Cut(false)) => {}
+            Ok(End::Cut(true)) => {
+                metrics.limit(Limit::Drain);
+                self.cut.set(self.cut.get() + 1);
+            }
+            Ok(End::Expired(limit)) | Err(limit) => metrics.limit(limit),
+        }
+        self.worker.connections.borrow_mut().remove(key);
+        metrics.connections_active.dec();
+    }
+
+    /// Serves a connection to its end; `Err` when it broke a limit before its first request.
+    async fn serve(
+        &self,
+        mut stream: TcpStream,
+        address: SocketAddr,
+        binding: &Binding,
+        handle: &Handle,
+        guards: Guards,
+    ) -> Result<End, Limit> {
+        let timers = &self.worker.config.timers;
+        let port = stream.local_addr().map_or(binding.address.port(), |local| local.port());
+        let (mut client, mut early) = (address, BytesMut::new());
+        let proxies = &self.worker.config.proxy_protocol_from;
+        if proxies.iter().any(|network| network.contains(&address.ip())) {
+            match proxy_protocol::read(&mut stream, Instant::now() + timers.first_byte).await {
+                Ok((named, rest)) => {
+                    client = named.unwrap_or(address);
+                    early = rest;
+                }
+                Err(error) => {
+                    self.worker.metrics.proxy_protocol_errors.inc();
+                    tracing::debug!(peer = %address, %error, "no usable PROXY protocol header");
+                    return Ok(End::Closed);
+                }
+            }
+        }
+        let mut socket = Socket::new(stream, early);
+        let activity = Arc::new(Activity::new());
+        let downstream = |tls| {
+            let (worker, listener) = (self.worker.clone(), binding.listener.clone());
+            Rc::new(Downstream::new(worker, client, port, tls, listener, activity.clone(), guards))
+        };
+        if !binding.tls {
+            let by = Instant::now() + timers.first_byte;
+            let http2 =
+                binding.h2c && timeout_at(by, socket.begins_with(PREFACE)).await.map_err(|_| Limit::FirstByte)?;
+            let version = if http2 { Version::Http2 } else { Version::Http1 };
+            return Ok(serve(socket, version, downstream(None), handle).await);
+        }
+        let Some(acceptor) = self.acceptors.of(&binding.listener) else { return Ok(End::Closed) };
+        let handshake = timeout_at(Instant::now() + timers.handshake, acceptor.accept(socket));
+        let stream = match handshake.await {
+            Err(_) => return Err(Limit::Handshake),
+            Ok(Err(error)) => {
+                self.worker.metrics.tls_failures.inc();
+                tracing::debug!(peer = %address, %error, "TLS handshake failed");
+                return Ok(End::Closed);
+            }
+            Ok(Ok(stream)) => stream,
+        };
+        let session = stream.get_ref().1;
+        if let Some(version) = session.protocol_version() {
+            let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+            self.worker.metrics.tls_handshake(version, resumed);
+        }
+        let server_name = session.server_name().and_then(portico_shared::normalise::authority::name);
+        let facts = TlsFacts { server_name: server_name.map(|name| name.into_owned()) };
+        let version = if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
+        Ok(serve(stream, version, downstream(Some(facts)), handle).await)
+    }
+}
+
+/// How an HTTP/2 connection begins (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Pause after a failure to accept, such as no file descriptor being left.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

@@ -1,0 +1,66 @@
+//! The stages of a worker's life, told to all workers by one channel.
+
+use std::rc::Rc;
+
+use futures_util::FutureExt;
+use tokio::sync::watch;
+
+use super::Worker;
+use crate::protocol::Leave;
+
+/// What the workers are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// No table yet: clients are refused.
+    Waiting,
+    /// Accept and serve.
+    Serving,
+    /// Accept and serve, but ask clients to go elsewhere.
+    Leaving,
+    /// Accept no more and finish what is in flight.
+    Finishing,
+    /// Cut what is left.
+    Cutting,
+}
+
+/// Sender of the stages.
+pub(crate) type Stages = watch::Sender<Stage>;
+
+impl Worker {
+    /// Follows the stages to the end; returns when no connection is left.
+    pub(super) async fn follow(self: &Rc<Self>, mut stages: watch::Receiver<Stage>) {
+        reached(&mut stages, Stage::Leaving).await;
+        self.leaving.set(true);
+        reached(&mut stages, Stage::Finishing).await;
+        // What has reached the sockets is read before connections are told to close.
+        tokio::task::yield_now().await;
+        self.tell(Leave::Gracefully);
+        let mut cut = false;
+        while !self.connections.borrow().is_empty() || self.metrics.connections_active.get() > 0 {
+            let tick = tokio::time::sleep(TICK);
+            if !cut && reached(&mut stages, Stage::Cutting).now_or_never().is_some() {
+                self.tell(Leave::AtOnce);
+                cut = true;
+            } else if cut {
+                // Upgraded connections have no driver to tell; they end with the runtime.
+                return;
+            }
+            tick.await;
+            self.tell(if cut { Leave::AtOnce } else { Leave::Gracefully });
+        }
+    }
+
+    fn tell(&self, leave: Leave) {
+        for (_, connection) in self.connections.borrow().iter() {
+            connection.leave(leave);
+        }
+    }
+}
+
+/// Waits for a stage or a later one. A sender that is gone means the end.
+pub(super) async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
+    let _ = stages.wait_for(|now| *now >= stage).await;
+}
+
+/// How often the end of the drain is looked for.
+const TICK: std::time::Duration = std::time::Duration::from_millis(20);

@@ -1,0 +1,101 @@
+//! A worker: one thread, one runtime, one accept socket per address, its own pools and counters.
+//!
+//! Nothing on the request path is shared with another worker but the endpoints' records and the published table.
+
+mod accept;
+mod drain;
+mod run;
+mod table;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use portico_shared::Published;
+use portico_shared::table::UpstreamCell;
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::balance::{Balancer, Place};
+use crate::config::Config;
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::WorkerMetrics;
+use crate::protocol::Handle;
+use crate::serving::Serving;
+
+pub(crate) use accept::Guards;
+pub(crate) use drain::{Stage, Stages};
+pub(crate) use run::{Common, spawn};
+pub(crate) use table::{RouteState, WorkerTable};
+
+/// What the requests of one worker share. Lives on the worker's thread and never leaves it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) config: Arc<Config>,
+    pub(crate) metrics: Arc<WorkerMetrics>,
+    pub(crate) access_log: AccessLog,
+    published: Arc<Published<Serving>>,
+    current: RefCell<Rc<WorkerTable>>,
+    /// By [`UpstreamCell::id`].
+    balancers: RefCell<HashMap<u64, Rc<Balancer>>>,
+    place: Place,
+    leaving: Cell<bool>,
+    connections: RefCell<Slab<Rc<Handle>>>,
+}
+
+impl Worker {
+    pub(crate) fn new(place: Place, access_log: AccessLog, published: Arc<Published<Serving>>) -> Rc<Self> {
+        let generation = published.generation();
+        let current = RefCell::new(Rc::new(WorkerTable::new(published.load(), generation)));
+        Rc::new(Self {
+            config: place.settings.clone(),
+            metrics: place.metrics.clone(),
+            access_log,
+            published,
+            current,
+            balancers: RefCell::default(),
+            place,
+            leaving: Cell::new(false),
+            connections: RefCell::default(),
+        })
+    }
+
+    /// The table now; refreshed when a new one was published.
+    pub(crate) fn table(&self) -> Rc<WorkerTable> {
+        let generation = self.published.generation();
+        if self.current.borrow().published() != generation {
+            let table = Rc::new(WorkerTable::new(self.published.load(), generation));
+            let old = self.current.replace(table);
+            drop(old);
+            self.balancers.borrow_mut().retain(|_, balancer| balancer.live());
+        }
+        self.current.borrow().clone()
+    }
+
+    /// The balancer of an upstream, made when it is first needed.
+    fn balancer(&self, serving: &Serving, cell: &Arc<UpstreamCell>) -> Rc<Balancer> {
+        let mut balancers = self.balancers.borrow_mut();
+        let made = || Rc::new(Balancer::new(cell, serving.transport(cell), self.place.clone()));
+        balancers.entry(cell.id).or_insert_with(made).clone()
+    }
+
+    /// Whether what this address says of its clients is believed.
+    pub(crate) fn trusts(&self, client: IpAddr) -> bool {
+        self.config.trusted_proxies.iter().any(|network| network.contains(&client))
+    }
+
+    /// Whether clients are asked to come back elsewhere.
+    pub(crate) fn leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// Lets idle upstream connections go whose time is over.
+    fn sweep(&self) {
+        let now = Instant::now();
+        for balancer in self.balancers.borrow().values() {
+            balancer.sweep(now);
+        }
+    }
+}

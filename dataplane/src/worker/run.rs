@@ -1,0 +1,86 @@
+//! A worker's thread.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use portico_shared::Published;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+
+use super::Worker;
+use super::accept::{Accepted, Door};
+use super::drain::{Stage, reached};
+use crate::balance::Place;
+use crate::listener::limit::{ConnectionLimit, WorkerLoad};
+use crate::listener::tcp::Bound;
+use crate::observe::access_log::AccessLog;
+use crate::serving::{Acceptors, Serving};
+
+/// What all workers share and each is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Common {
+    pub(crate) place: Place,
+    pub(crate) access_log: AccessLog,
+    pub(crate) published: Arc<Published<Serving>>,
+    pub(crate) stages: watch::Receiver<Stage>,
+    pub(crate) limit: Arc<ConnectionLimit>,
+    pub(crate) load: Arc<WorkerLoad>,
+    pub(crate) acceptors: Arc<Acceptors>,
+    /// Where connections are handed over to each worker.
+    pub(crate) doors: Arc<[mpsc::UnboundedSender<Accepted>]>,
+}
+
+/// Starts a worker's thread. It returns the number of requests that were cut at the end of the drain.
+pub(crate) fn spawn(
+    common: Common,
+    sockets: Vec<Bound>,
+    handed: mpsc::UnboundedReceiver<Accepted>,
+) -> io::Result<JoinHandle<u64>> {
+    let name = format!("worker-{}", common.place.number);
+    std::thread::Builder::new().name(name).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = runtime.expect("a thread can have a runtime as long as there are file descriptors");
+        runtime.block_on(live(common, sockets, handed))
+    })
+}
+
+async fn live(mut common: Common, sockets: Vec<Bound>, mut handed: mpsc::UnboundedReceiver<Accepted>) -> u64 {
+    reached(&mut common.stages, Stage::Serving).await;
+    let worker = Worker::new(common.place.clone(), common.access_log.clone(), common.published.clone());
+    let door = Rc::new(Door::new(worker.clone(), &common));
+    let probe = worker.config.timers.probe;
+    for (binding, socket) in sockets.into_iter().enumerate() {
+        let address = socket.address();
+        match socket.listen(BACKLOG, probe).and_then(TcpListener::from_std) {
+            Ok(listener) => {
+                tokio::task::spawn_local(door.clone().accept(listener, binding, common.stages.clone()));
+            }
+            Err(error) => tracing::error!(%address, %error, "cannot listen"),
+        }
+    }
+    let receiver = door.clone();
+    tokio::task::spawn_local(async move {
+        while let Some(accepted) = handed.recv().await {
+            receiver.clone().enter(accepted);
+        }
+    });
+    let sweeper = worker.clone();
+    tokio::task::spawn_local(async move {
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tick.tick().await;
+            sweeper.sweep();
+        }
+    });
+    worker.follow(common.stages).await;
+    door.cut()
+}
+
+/// Connections that may wait for being accepted.
+const BACKLOG: i32 = 4096;
+/// How often idle upstream connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
