@@ -83,7 +83,7 @@ pub(crate) struct Answer {
 /// Why one try failed.
 enum Failure {
     /// Nothing of the request was sent; it is in here again.
-    Unsent(ProxyError, Request<RequestBody>),
+    Unsent(ProxyError, Box<Request<RequestBody>>),
     /// The endpoint said that it has not looked at the request.
     Refused,
     /// It may have been processed.
@@ -192,7 +192,7 @@ impl<'a> Plan<'a> {
             Ok(lease) => lease,
             Err(error) => {
                 self.worker.metrics.connect_failures.inc();
-                return Err((Failure::Unsent(error, request), false));
+                return Err((Failure::Unsent(error, Box::new(request)), false));
             }
         };
         let sent = match lease.sender() {
@@ -211,7 +211,7 @@ impl<'a> Plan<'a> {
             Some(Ok(response)) => return Ok((response, lease)),
             None => Failure::Sent(ProxyError::Timeout),
             Some(Err(mut failed)) => match failed.take_message() {
-                Some(unsent) => Failure::Unsent(ProxyError::Reset, unsent),
+                Some(unsent) => Failure::Unsent(ProxyError::Reset, Box::new(unsent)),
                 None => classify(failed.error()),
             },
         };
@@ -248,7 +248,7 @@ impl<'a> Plan<'a> {
         upload: Option<&Rc<Upload>>,
     ) -> (ProxyError, Option<Request<RequestBody>>) {
         match failure {
-            Failure::Unsent(error, request) => (error, Some(request)),
+            Failure::Unsent(error, request) => (error, Some(*request)),
             Failure::Refused => {
                 let body = upload.cloned().map_or(RequestBody::Empty, RequestBody::Streaming);
                 let rewound = upload.is_none_or(|upload| upload.rewind());

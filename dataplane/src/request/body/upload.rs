@@ -1,4 +1,4 @@
-//! Bodies on their way through: counted, timed and held to their limits, never gathered.
+//! Request bodies: what the client owes, how fast, and what may have to be sent again.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -8,29 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::context::Exchange;
-use super::error::ProxyError;
-use super::forwarded::trailer_passes;
+use super::super::error::ProxyError;
+use super::{BodyError, Polled, filter_trailers};
 use crate::config::Timers;
-use crate::upstream::Lease;
-
-/// Why a body ends early. hyper sees it as an error and breaks the message off, never a clean end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BodyError {
-    #[error("the client's body broke off")]
-    Downstream,
-    #[error("the client's body is over a limit: {0:?}")]
-    Limit(ProxyError),
-    #[error("the upstream's body broke off")]
-    Upstream,
-    #[error("the upstream fell silent")]
-    Silent,
-}
 
 /// What a request body must keep to.
 #[derive(Clone, Copy, Debug)]
@@ -108,8 +92,6 @@ impl RequestBody {
         }
     }
 }
-
-type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
 
 impl Upload {
     /// Octets handed on.
@@ -268,146 +250,3 @@ impl Body for RequestBody {
 
 /// Most octets of a request body that are kept for sending it again.
 const MOST_RECORDED: u64 = 64 * 1024;
-
-/// A response body as the downstream connection reads it.
-#[derive(Debug)]
-pub(crate) enum ResponseBody {
-    /// Ours: a few octets at most, and what there is to say about its request.
-    Own(Option<Bytes>, Option<Box<Exchange>>),
-    /// An upstream's.
-    Streaming(Box<Download>),
-}
-
-/// A body coming from an upstream.
-#[derive(Debug)]
-pub(crate) struct Download {
-    body: Incoming,
-    exchange: Box<Exchange>,
-    lease: Option<Lease>,
-    idle: Duration,
-    trailers: bool,
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl ResponseBody {
-    /// A body of ours.
-    pub(crate) fn full(octets: impl Into<Bytes>) -> Self {
-        Self::Own(Some(octets.into()).filter(|octets| !octets.is_empty()), None)
-    }
-
-    /// The same body, with the request that it answers.
-    pub(crate) fn of(self, exchange: Box<Exchange>) -> Self {
-        match self {
-            Self::Own(octets, _) => Self::Own(octets, Some(exchange)),
-            streaming @ Self::Streaming(_) => streaming,
-        }
-    }
-
-    /// An upstream's body. `trailers` tells whether its trailers may pass.
-    pub(crate) fn streaming(
-        body: Incoming,
-        exchange: Box<Exchange>,
-        lease: Lease,
-        idle: Duration,
-        trailers: bool,
-    ) -> Self {
-        let mut download = Download { body, exchange, lease: Some(lease), idle, trailers, waiting: None };
-        if download.body.is_end_stream() {
-            download.end();
-        }
-        Self::Streaming(Box::new(download))
-    }
-}
-
-impl Download {
-    /// The upstream has said everything: its connection may serve the next request.
-    fn end(&mut self) {
-        self.exchange.complete = true;
-        if let Some(lease) = self.lease.take() {
-            let sent = self.exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_some());
-            lease.finish(sent);
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if polled.is_pending() {
-            let idle = self.idle;
-            let sleep = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
-            ready!(sleep.as_mut().poll(cx));
-            return self.fail(BodyError::Silent, ProxyError::Timeout);
-        }
-        self.waiting = None;
-        match ready!(polled) {
-            Some(Ok(frame)) => Poll::Ready(self.pass(frame).map(Ok)),
-            Some(Err(_)) => self.fail(BodyError::Upstream, ProxyError::Reset),
-            None => {
-                self.end();
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn fail(&mut self, error: BodyError, fault: ProxyError) -> Polled {
-        let fault = self.exchange.upload.as_ref().and_then(|upload| upload.fault()).unwrap_or(fault);
-        self.exchange.error = Some(fault);
-        Poll::Ready(Some(Err(error)))
-    }
-
-    /// Counts a frame; trailers that may not pass end the body.
-    fn pass(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
-        match frame.into_trailers() {
-            Ok(mut trailers) => {
-                self.end();
-                filter_trailers(&mut trailers);
-                (self.trailers && !trailers.is_empty()).then(|| Frame::trailers(trailers))
-            }
-            Err(frame) => {
-                self.exchange.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if self.body.is_end_stream() {
-                    self.end();
-                }
-                Some(frame)
-            }
-        }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
-        match &mut *self {
-            Self::Own(octets, exchange) => {
-                let octets = octets.take();
-                if let (Some(octets), Some(exchange)) = (&octets, exchange) {
-                    exchange.bytes_out += octets.len() as u64;
-                }
-                Poll::Ready(octets.map(|octets| Ok(Frame::data(octets))))
-            }
-            Self::Streaming(download) => download.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Own(octets, _) => octets.is_none(),
-            Self::Streaming(download) => download.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Own(octets, _) => SizeHint::with_exact(octets.as_ref().map_or(0, |octets| octets.len() as u64)),
-            Self::Streaming(download) => download.body.size_hint(),
-        }
-    }
-}
-
-fn filter_trailers(trailers: &mut HeaderMap) {
-    let refused: Vec<_> = trailers.keys().filter(|name| !trailer_passes(name)).cloned().collect();
-    for name in refused {
-        trailers.remove(name);
-    }
-}
