@@ -5,4 +5,6 @@
 //! wires these together and owns the order in which they end. [`view`] is how a table is shown.
 
 pub mod app;
+pub mod cli;
+pub mod source;
 pub mod view;
