@@ -16,8 +16,9 @@ use crate::listener::limit::{ConnectionLimit, WorkerLoad};
 use crate::listener::tcp::{self, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
-use crate::serving::{Acceptors, Roots, Serving};
+use crate::serving::{Acceptors, Serving, Transports};
 use crate::state::Endpoints;
+use crate::tls::KeyError;
 use crate::worker::{Common, Stage, Stages, spawn};
 
 /// Why the data plane cannot start.
@@ -47,7 +48,7 @@ pub struct Dataplane {
     sockets: Vec<Vec<Bound>>,
     addresses: Vec<SocketAddr>,
     acceptors: Arc<Acceptors>,
-    roots: Roots,
+    transports: Transports,
 }
 
 impl Dataplane {
@@ -61,8 +62,9 @@ impl Dataplane {
         }
         let addresses = sockets.iter().filter_map(|group| group.first()).map(Bound::address).collect();
         let acceptors = Arc::new(Acceptors::new(&config).map_err(BindError::Tls)?);
-        let roots = Roots::new(config.upstream.authorities.as_deref());
-        Ok(Self { config: Arc::new(Config { workers, ..config }), sockets, addresses, acceptors, roots })
+        let transports = Transports::new(config.upstream.authorities.as_deref());
+        let transports = transports.map_err(|error| BindError::Tls(error.to_string()))?;
+        Ok(Self { config: Arc::new(Config { workers, ..config }), sockets, addresses, acceptors, transports })
     }
 
     /// The addresses bound, in the order of the configuration, with ports chosen by the system filled in.
@@ -73,7 +75,7 @@ impl Dataplane {
 
     /// Starts the workers. They accept from the first published table on.
     pub fn start(self) -> Result<Running, BindError> {
-        let Self { config, sockets, acceptors, roots, .. } = self;
+        let Self { config, sockets, acceptors, transports, .. } = self;
         let metrics = Metrics::new(config.workers);
         let access_log = AccessLog::start(config.access_log, Box::new(io::stdout()));
         metrics.watch(&access_log);
@@ -112,7 +114,7 @@ impl Dataplane {
         }
         let stages = Arc::new(stages);
         let retired = Mutex::default();
-        let inner = Inner { published, stages, acceptors, roots, metrics, endpoints, retired };
+        let inner = Inner { published, stages, acceptors, transports, metrics, endpoints, retired };
         Ok(Running { config, threads, access_log, publisher: Publisher { inner: Arc::new(inner) } })
     }
 }
@@ -128,7 +130,7 @@ struct Inner {
     published: Arc<Published<Serving>>,
     stages: Arc<Stages>,
     acceptors: Arc<Acceptors>,
-    roots: Roots,
+    transports: Transports,
     metrics: Arc<Metrics>,
     endpoints: Arc<Endpoints>,
     /// Tables that requests may still hold: freed here, not by the worker that drops the last request.
@@ -136,14 +138,15 @@ struct Inner {
 }
 
 impl Publisher {
-    /// Publishes a table; returns what is wrong with single certificates, whose names then get the default one.
-    pub fn publish(&self, table: Arc<RoutingTable>) -> Vec<String> {
+    /// Publishes a table; returns the certificates that cannot be served, for each of which the one of its name from
+    /// before goes on being served, else the default.
+    pub fn publish(&self, table: Arc<RoutingTable>) -> Vec<KeyError> {
         let begun = Instant::now();
         let inner = &*self.inner;
         let previous = inner.published.load();
-        let problems = inner.acceptors.prepare(&table);
+        let problems = inner.acceptors.publish(&table);
         let generation = table.generation();
-        let serving = Arc::new(Serving::prepare(table, &previous, &inner.roots));
+        let serving = Arc::new(Serving::prepare(table, &previous, &inner.transports));
         inner.published.store(serving.clone());
         inner.stages.send_if_modified(|stage| {
             let first = *stage == Stage::Waiting;

@@ -4,6 +4,7 @@ mod connect;
 mod forward;
 mod pool;
 mod retry;
+pub mod tls;
 
 pub(crate) use connect::Transport;
 pub(crate) use forward::{Answer, Outgoing, forward};
