@@ -1,0 +1,109 @@
+//! Backends that answer who they are and what they received, as JSON. Loopback only.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Version, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+
+/// One endpoint of a Service: a loopback port that answers.
+#[derive(Debug)]
+pub(super) struct Echo {
+    service: String,
+    listener: std::net::TcpListener,
+}
+
+/// What a request gets back.
+#[derive(Serialize)]
+struct Answer<'a> {
+    /// The Service as `namespace/name`.
+    service: &'a str,
+    /// The endpoint that answered.
+    endpoint: SocketAddr,
+    method: &'a str,
+    /// Path and query.
+    target: &'a str,
+    protocol: &'a str,
+    headers: BTreeMap<&'a str, Vec<String>>,
+    /// The request body as text; absent when there was none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    body: String,
+}
+
+impl Echo {
+    /// Takes a free port.
+    pub(super) fn bind(service: String) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { service, listener })
+    }
+
+    /// The port taken.
+    pub(super) fn port(&self) -> io::Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// Answers for as long as the runtime lives.
+    pub(super) async fn run(self) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let service: &'static str = self.service.leak();
+        loop {
+            // A connection that fails while it is taken concerns nobody else.
+            if let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(talk(stream, service));
+            }
+        }
+    }
+}
+
+async fn talk(stream: TcpStream, service: &'static str) {
+    let Ok(endpoint) = stream.local_addr() else { return };
+    let answer = service_fn(move |request| async move {
+        Ok::<_, Infallible>(match answer(service, endpoint, request).await {
+            Ok(response) => response,
+            Err(_) => Response::builder().status(413).body(Full::default()).expect("a bare status is a response"),
+        })
+    });
+    // A client that goes away in the middle is no news.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+}
+
+async fn answer(
+    service: &str,
+    endpoint: SocketAddr,
+    request: Request<Incoming>,
+) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, LARGEST).collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
+    let answer = Answer {
+        service,
+        endpoint,
+        method: head.method.as_str(),
+        target: head.uri.path_and_query().map_or("", |target| target.as_str()),
+        protocol: if head.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        headers: fields(&head.headers),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    };
+    let text = serde_json::to_string_pretty(&answer)? + "\n";
+    Ok(Response::builder().header(header::CONTENT_TYPE, "application/json").body(Full::from(text))?)
+}
+
+fn fields(headers: &HeaderMap) -> BTreeMap<&str, Vec<String>> {
+    let mut fields = BTreeMap::<_, Vec<_>>::new();
+    for (name, value) in headers {
+        fields.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    }
+    fields
+}
+
+/// Largest request body that is held in memory to be sent back, in octets.
+const LARGEST: usize = 1 << 20;

@@ -1,0 +1,88 @@
+//! Manifests read once and compiled: what `check`, `routes` and `explain` speak of.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use portico_compile::{Options, Snapshot, manifest};
+use portico_shared::table::RoutingTable;
+use portico_shared::{Diagnostic, Report, Severity};
+
+use super::paint::Paint;
+use crate::view::Served;
+
+/// The table of some manifests and everything found on the way.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// Files read.
+    pub(super) files: usize,
+    /// Objects accepted.
+    pub(super) objects: usize,
+    /// Problems of files, of objects and of their compile.
+    pub(super) report: Report,
+    snapshot: Snapshot,
+    table: RoutingTable,
+}
+
+impl Loaded {
+    /// The table with what is needed to explain it.
+    pub(super) fn served(&self) -> Served<'_> {
+        Served { table: &self.table, report: &self.report, snapshot: &self.snapshot, live: false }
+    }
+}
+
+/// Reads files and directories and compiles what is in them.
+pub(super) fn read(paths: &[PathBuf], options: Options) -> Result<Loaded> {
+    let mut files = Vec::new();
+    for path in paths {
+        walk(path, &mut files).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    let (mut diagnostics, mut objects) = (Vec::<Diagnostic>::new(), Vec::new());
+    for path in &files {
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let manifest = manifest::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes));
+        objects.extend(manifest.objects);
+        diagnostics.extend(manifest.diagnostics);
+    }
+    let count = objects.len();
+    let snapshot = Snapshot::from_objects(objects, Arc::new(options), now());
+    let compiled = portico_compile::compile(&snapshot);
+    diagnostics.extend_from_slice(compiled.report.diagnostics());
+    let mut endpoints = compiled.endpoints;
+    let table = RoutingTable::build(Arc::new(compiled.ir), &RoutingTable::empty(), |name| endpoints.remove(name));
+    Ok(Loaded { files: files.len(), objects: count, report: Report::new(diagnostics), snapshot, table })
+}
+
+fn walk(path: &PathBuf, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_dir() {
+        files.push(path.clone());
+        return Ok(());
+    }
+    let mut entries: Vec<_> = std::fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let manifest = path.extension().is_some_and(|it| matches!(it.to_str(), Some("yaml" | "yml" | "json")));
+        if path.is_dir() || manifest {
+            walk(&path, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says on stderr that there is more to know than the answer.
+pub(super) fn warn(loaded: &Loaded) -> Result<()> {
+    let errors = loaded.report.diagnostics().iter().filter(|it| it.severity == Severity::Error).count();
+    if errors > 0 {
+        let what = if errors == 1 { "1 error" } else { &format!("{errors} errors") };
+        let what = Paint::for_stderr().bad(what);
+        writeln!(io::stderr(), "portico: {what} in these manifests, see `portico check`")?;
+    }
+    Ok(())
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,227 @@
+//! From flags as typed to settings that can run: combinations judged, files read, the machine asked.
+//!
+//! Every refusal is one line that names the flag.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use portico_compile::{HostOwnership, Options};
+use portico_dataplane::Config;
+use portico_dataplane::config::{AccessLogFormat, Binding, Limits, Timers, Tls, TlsVersion, Upstream};
+use portico_shared::ir::{Balance, policy::StrictTransportSecurity};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::args::ServeArgs;
+use super::args::ingress::{BalanceArg, HostOwnershipArg, IngressArgs};
+use super::args::limits::LimitsArgs;
+use super::args::listen::ListenArgs;
+use super::args::log::AccessLogArg;
+use super::args::timers::TimersArgs;
+use super::args::tls::{TlsArgs, TlsVersionArg};
+use super::args::upstream::UpstreamArgs;
+use super::args::value::Size;
+use crate::app::Settings;
+
+/// What `serve` runs on.
+pub(crate) fn serve(args: &ServeArgs) -> Result<Settings> {
+    let listen = &args.listen;
+    distinct(listen)?;
+    for path in &args.source.manifests {
+        std::fs::metadata(path).with_context(|| format!("--manifests {}", path.display()))?;
+    }
+    Ok(Settings {
+        manifests: args.source.manifests.clone(),
+        options: options(&args.ingress),
+        dataplane: dataplane(args)?,
+        status: listen.status,
+        admin: listen.admin,
+        hold_off: args.source.hold_off.0,
+        resolver: args.upstream.resolver,
+    })
+}
+
+/// What bears on the IR; objects come from manifests, where a class need not exist as an object.
+pub(crate) fn options(args: &IngressArgs) -> Options {
+    let strict_transport_security = args.hsts.then_some(StrictTransportSecurity {
+        max_age: args.hsts_max_age,
+        include_subdomains: args.hsts_include_subdomains,
+    });
+    Options {
+        ingress_class: args.ingress_class.clone(),
+        controller_name: args.controller_name.clone(),
+        serve_without_class: !args.strict_class || args.watch_ingress_without_class,
+        class_by_name: !args.strict_class,
+        default_backend_service: args.default_backend_service.clone(),
+        default_tls_secret: args.default_tls_secret.clone(),
+        https_redirect: args.https_redirect,
+        https_port: args.https_redirect_port,
+        strict_transport_security,
+        host_ownership: match args.host_ownership {
+            HostOwnershipArg::Shared => HostOwnership::Shared,
+            HostOwnershipArg::Namespace => HostOwnership::Namespace,
+        },
+        external_name: !args.no_external_names,
+        external_name_unguarded: args.allow_local_external_names,
+        local_endpoints: !args.no_local_endpoints,
+        zone: args.zone.clone(),
+        balance: match args.balance {
+            BalanceArg::LeastRequest => Balance::LeastRequest,
+            BalanceArg::RoundRobin => Balance::RoundRobin,
+        },
+        cluster_domain: args.cluster_domain.clone(),
+    }
+}
+
+fn dataplane(args: &ServeArgs) -> Result<Config> {
+    let listen = &args.listen;
+    let http = Binding { h2c: listen.h2c, ..Binding::ingress(listen.http, false) };
+    Ok(Config {
+        bindings: vec![http, Binding::ingress(listen.https, true)],
+        workers: listen.workers.unwrap_or_else(processors),
+        trusted_proxies: listen.trusted_proxies.clone(),
+        proxy_protocol_from: listen.proxy_protocol_from.clone(),
+        limits: limits(&args.limits)?,
+        timers: timers(&args.timers),
+        tls: tls(&args.tls),
+        upstream: upstream(&args.upstream)?,
+        access_log: match args.log.access_log {
+            AccessLogArg::Json => AccessLogFormat::Json,
+            AccessLogArg::Text => AccessLogFormat::Text,
+            AccessLogArg::Off => AccessLogFormat::Off,
+        },
+        preserve_header_case: listen.preserve_header_case,
+        underscores_in_headers: listen.allow_underscores,
+        drain_delay: args.timers.drain_delay.0,
+        drain_timeout: args.timers.drain_timeout.0,
+    })
+}
+
+/// Two flags that ask for one address would fail later with a riddle.
+fn distinct(listen: &ListenArgs) -> Result<()> {
+    let addresses =
+        [("--http", listen.http), ("--https", listen.https), ("--status", listen.status), ("--admin", listen.admin)];
+    for (at, (flag, address)) in addresses.iter().enumerate() {
+        for (other, taken) in &addresses[..at] {
+            ensure!(!overlap(*address, *taken), "{other} {taken} and {flag} {address} overlap");
+        }
+    }
+    Ok(())
+}
+
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && (any || one.ip() == other.ip())
+}
+
+fn limits(args: &LimitsArgs) -> Result<Limits> {
+    let defaults = Limits::default();
+    ensure!(
+        args.max_target_size.0 <= args.max_head_size.0,
+        "--max-target-size {} exceeds --max-head-size {}",
+        args.max_target_size,
+        args.max_head_size
+    );
+    Ok(Limits {
+        connections: args.max_connections.unwrap_or(defaults.connections),
+        connections_per_client: args.max_connections_per_client,
+        head: octets("--max-head-size", args.max_head_size)?,
+        fields: args.max_header_fields,
+        cookie_crumbs: args.max_cookie_crumbs,
+        target: octets("--max-target-size", args.max_target_size)?,
+        method: octets("--max-method-size", args.max_method_size)?,
+        body: args.max_body_size.map(|size| size.0),
+        h2_streams: args.h2_max_streams,
+        h2_stream_window: window("--h2-stream-window", args.h2_stream_window)?,
+        h2_connection_window: window("--h2-connection-window", args.h2_connection_window)?,
+        hops: args.max_hops,
+    })
+}
+
+/// A size that buffers are made of.
+fn octets(flag: &str, size: Size) -> Result<usize> {
+    match usize::try_from(size.0) {
+        Ok(octets) if (1..=LARGEST_BUFFER).contains(&octets) => Ok(octets),
+        _ => bail!("{flag} {size} is not between 1 and 16Mi"),
+    }
+}
+
+/// A flow-control window (RFC 9113 section 6.9.2: from the initial 65,535 octets to 2^31-1).
+fn window(flag: &str, size: Size) -> Result<u32> {
+    match u32::try_from(size.0) {
+        Ok(octets) if (65_535..=i32::MAX.unsigned_abs()).contains(&octets) => Ok(octets),
+        _ => bail!("{flag} {size} is not between 65535 and 2147483647"),
+    }
+}
+
+fn timers(args: &TimersArgs) -> Timers {
+    Timers {
+        handshake: args.tls_handshake_timeout.0,
+        first_byte: args.first_byte_timeout.0,
+        first_byte_trusted: args.first_byte_timeout_trusted.0,
+        head: args.request_head_timeout.0,
+        body_idle: args.request_body_timeout.0,
+        body_rate_grace: args.request_body_grace.0,
+        body_rate: args.request_body_rate.0,
+        keep_alive: args.keep_alive_timeout.0,
+        write_stall: args.write_timeout.0,
+        stream_idle: args.stream_idle_timeout.0,
+        probe: args.probe_interval.0,
+    }
+}
+
+fn tls(args: &TlsArgs) -> Tls {
+    Tls {
+        min_version: match args.tls_min_version {
+            TlsVersionArg::V1_2 => TlsVersion::V1_2,
+            TlsVersionArg::V1_3 => TlsVersion::V1_3,
+        },
+        cipher_suites: args.tls_cipher_suites.clone(),
+        strict_sni: args.strict_sni,
+    }
+}
+
+fn upstream(args: &UpstreamArgs) -> Result<Upstream> {
+    ensure!(
+        args.eject_for.0 <= args.eject_longest.0,
+        "--eject-for {} exceeds --eject-longest {}",
+        args.eject_for,
+        args.eject_longest
+    );
+    Ok(Upstream {
+        connect: args.upstream_connect_timeout.0,
+        response: args.upstream_response_timeout.0,
+        body_idle: args.upstream_idle_timeout.0,
+        idle: args.upstream_keep_alive.0,
+        idle_unsafe: args.upstream_keep_alive_unsafe.0,
+        idle_per_endpoint: args.upstream_idle_connections,
+        endpoint_subset: args.upstream_subset,
+        retries: args.retries,
+        retry_budget_percent: args.retry_budget.0,
+        eject_after: args.eject_after,
+        eject_for: args.eject_for.0,
+        eject_longest: args.eject_longest.0,
+        authorities: args.upstream_ca.as_deref().map(authorities).transpose()?,
+    })
+}
+
+/// A file of certificate authorities; one that holds none would silently refuse every upstream.
+fn authorities(path: &Path) -> Result<Arc<str>> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("--upstream-ca {shown}"))?;
+    let count = CertificateDer::pem_slice_iter(text.as_bytes())
+        .try_fold(0, |count, certificate| certificate.map(|_| count + 1))
+        .map_err(|error| anyhow::anyhow!("--upstream-ca {shown}: {error}"))?;
+    ensure!(count > 0, "--upstream-ca {shown}: no PEM certificate in it");
+    Ok(text.into())
+}
+
+/// Processors this process may use, cgroup quota included, at most 16.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(16)
+}
+
+/// Largest head that may be asked for: it is held in memory per connection.
+const LARGEST_BUFFER: usize = 16 << 20;
