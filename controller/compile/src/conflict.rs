@@ -47,7 +47,8 @@ fn drop_repetitions<'a>(
             name::of_path(ours[winner.ours].reference(), pattern, &winner.key),
         );
         let problem = Problem::warning(Code::PathConflict, claim.field(), message);
-        report.add(ours[claim.ours].object, problem.hint("remove one of the two; the older Ingress stands"));
+        let rule = if claim.ours == winner.ours { "the first stands" } else { "the older Ingress stands" };
+        report.add(ours[claim.ours].object, problem.hint(format!("remove one of the two; {rule}")));
     }
     kept
 }

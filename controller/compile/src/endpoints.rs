@@ -25,13 +25,15 @@ pub(crate) struct Gathered {
     pub(crate) lack: Option<Lack>,
 }
 
-/// Why there is no endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why there is no endpoint, from the farthest to the nearest to having one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lack {
-    /// The Service has no slice.
+    /// The Service has no slice of addresses.
     Slices,
     /// No slice has the port.
     Port,
+    /// A slice speaks of all ports, and the Service's `targetPort` is no number.
+    Number,
     /// The slices with the port hold no address that can be used.
     Addresses,
     /// None of this number is ready.
@@ -60,13 +62,14 @@ pub(crate) fn gather(
     let mut candidates = Vec::new();
     let mut lack = Lack::Slices;
     for slice in snapshot.slices.get(&service.key()).into_iter().flat_map(|slices| slices.values()) {
-        let Some((number, app_protocol)) = port_in(&slice.value, port) else {
-            if lack == Lack::Slices {
-                lack = Lack::Port;
+        let (number, app_protocol) = match port_in(&slice.value, port) {
+            Ok(found) => found,
+            Err(why) => {
+                lack = lack.max(why);
+                continue;
             }
-            continue;
         };
-        lack = Lack::Addresses;
+        lack = lack.max(Lack::Addresses);
         if gathered.app_protocol.is_none() {
             gathered.app_protocol = app_protocol.map(str::to_owned);
         }
@@ -101,10 +104,10 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The port's number and `appProtocol` in a slice; `None` when the slice has no such port.
-fn port_in<'a>(slice: &'a EndpointSlice, port: &ServicePort) -> Option<(u16, Option<&'a str>)> {
+/// The port's number and `appProtocol` in a slice.
+fn port_in<'a>(slice: &'a EndpointSlice, port: &ServicePort) -> Result<(u16, Option<&'a str>), Lack> {
     if !matches!(slice.address_type.as_str(), "IPv4" | "IPv6") {
-        return None;
+        return Err(Lack::Slices);
     }
     let ports = slice.ports.as_deref().unwrap_or_default();
     let name = |name: &Option<String>| name.as_deref().unwrap_or_default().to_owned();
@@ -112,11 +115,11 @@ fn port_in<'a>(slice: &'a EndpointSlice, port: &ServicePort) -> Option<(u16, Opt
         |candidate: &&EndpointPort| name(&candidate.name) == name(&port.name) && is_tcp(candidate.protocol.as_deref());
     let found = ports.iter().find(named);
     if found.is_none() && !ports.is_empty() {
-        return None;
+        return Err(Lack::Port);
     }
     // No port, or a port without number: the slice speaks of all ports, the Service knows which is meant.
-    let number = found.and_then(|found| found.port).or_else(|| numeric_target(port))?;
-    Some((valid(number)?, found.and_then(|found| found.app_protocol.as_deref())))
+    let number = found.and_then(|found| found.port).or_else(|| numeric_target(port));
+    Ok((number.and_then(valid).ok_or(Lack::Number)?, found.and_then(|found| found.app_protocol.as_deref())))
 }
 
 /// The endpoint's first address, when it may be connected to.

@@ -29,7 +29,9 @@ use portico_shared::{EndpointSet, ObjectRef, Report};
 use certificate::Certificates;
 use ingress::{default_backend, listener, rules, tls};
 use report::Reporter;
-pub use snapshot::{AnyObject, DefaultBackend, HostOwnership, Key, Object, Options, SERVICE_LABEL, SecretEntry, Snapshot};
+pub use snapshot::{
+    AnyObject, DefaultBackend, HostOwnership, Key, Object, Options, SERVICE_LABEL, SecretEntry, Snapshot,
+};
 use upstream::Upstreams;
 pub use upstream::endpoints;
 

@@ -103,7 +103,11 @@ pub(crate) fn no_endpoints(port: Port<'_>, lack: Lack) -> Problem {
                 Some(name) => format!("none of its EndpointSlices has a TCP port named {}", quote(name)),
                 None => "none of its EndpointSlices has a TCP port without a name".to_owned(),
             },
-            "ports of slices are matched by name".to_owned(),
+            "give the port the same name in the Service and in its EndpointSlices".to_owned(),
+        ),
+        Lack::Number => (
+            "its EndpointSlices give the port no number and its targetPort is a name".to_owned(),
+            "write the number into the EndpointSlice".to_owned(),
         ),
         Lack::Addresses => {
             ("its EndpointSlices hold no usable address".to_owned(), "check that its pods run".to_owned())

@@ -163,4 +163,3 @@ fn protocol_of(
         Protocol::default()
     })
 }
-

@@ -106,4 +106,3 @@ fn certificates_only(text: &str) -> String {
     }
     pem
 }
-
