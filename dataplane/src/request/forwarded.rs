@@ -189,8 +189,9 @@ pub(crate) fn request_id(headers: &HeaderMap, downstream: &Downstream) -> Header
     })
 }
 
-/// Rewrites the fields of a response for the client.
-pub(crate) fn rewrite_response(headers: &mut HeaderMap, upgraded: bool) {
+/// Rewrites the fields of a response for the client. `Trailer` stays where trailers may pass: HTTP/1.1 sends none
+/// that is not announced.
+pub(crate) fn rewrite_response(headers: &mut HeaderMap, upgraded: bool, trailers: bool) {
     let mut hop = false;
     for name in headers.keys() {
         hop |= matches!(
@@ -202,11 +203,15 @@ pub(crate) fn rewrite_response(headers: &mut HeaderMap, upgraded: bool) {
         return;
     }
     let upgrade = headers.get(UPGRADE).filter(|_| upgraded).cloned();
+    let announced = headers.get(TRAILER).filter(|_| trailers).cloned();
     drop_named_by_connection(headers);
     for name in
         [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, KEEP_ALIVE, PROXY_CONNECTION]
     {
         headers.remove(name);
+    }
+    if let Some(names) = announced {
+        headers.insert(TRAILER, names);
     }
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

@@ -115,7 +115,7 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
     let downstream = exchange.downstream().clone();
     let (mut parts, body) = answer.response.into_parts();
     let upgraded = answer.upgrade.is_some();
-    forwarded::rewrite_response(&mut parts.headers, upgraded);
+    forwarded::rewrite_response(&mut parts.headers, upgraded, trailers);
     if !parts.headers.contains_key(SERVER) {
         parts.headers.insert(SERVER, HeaderValue::from_static("portico"));
     }
