@@ -78,21 +78,17 @@ impl ConnectionLimit {
     }
 
     /// Counts a connection of `client` until the guard is dropped, or says which cap it breaches.
-    ///
-    /// IPv6 clients are counted by their /64, of which every client has a whole one.
     pub fn try_acquire(self: &Arc<Self>, client: IpAddr) -> Result<ConnectionGuard, Limit> {
-        let mut guard = ConnectionGuard { limit: self.clone(), client: None };
-        if self.open.0.fetch_add(1, SeqCst) >= self.total + self.slack {
-            return Err(Limit::Connections);
-        }
-        if let Some(clients) = &self.clients {
-            let client = network(client);
-            if !clients.enter(client) {
-                return Err(Limit::ConnectionsPerClient);
-            }
-            guard.client = Some(client);
-        }
+        let mut guard = self.try_acquire_unnamed()?;
+        guard.name(client)?;
         Ok(guard)
+    }
+
+    /// Counts a connection whose client is not known yet, because a PROXY protocol header is to come: in total alone.
+    pub fn try_acquire_unnamed(self: &Arc<Self>) -> Result<ConnectionGuard, Limit> {
+        let before = self.open.0.fetch_add(1, SeqCst);
+        let guard = ConnectionGuard { limit: self.clone(), client: None };
+        if before < self.total + self.slack { Ok(guard) } else { Err(Limit::Connections) }
     }
 }
 
@@ -127,11 +123,32 @@ pub struct ConnectionGuard {
     client: Option<IpAddr>,
 }
 
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        if let (Some(clients), Some(client)) = (&self.limit.clients, self.client) {
+impl ConnectionGuard {
+    /// Counts the connection at this client, too, and no longer at the one it was named before.
+    ///
+    /// IPv6 clients are counted by their /64, of which every client has a whole one. On a breach the connection is to be
+    /// closed; it then counts in total alone.
+    pub fn name(&mut self, client: IpAddr) -> Result<(), Limit> {
+        self.forget_client();
+        let Some(clients) = &self.limit.clients else { return Ok(()) };
+        let client = network(client);
+        if !clients.enter(client) {
+            return Err(Limit::ConnectionsPerClient);
+        }
+        self.client = Some(client);
+        Ok(())
+    }
+
+    fn forget_client(&mut self) {
+        if let (Some(clients), Some(client)) = (&self.limit.clients, self.client.take()) {
             clients.leave(client);
         }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.forget_client();
         self.limit.open.0.fetch_sub(1, SeqCst);
         if self.limit.waiting.0.load(SeqCst) > 0 {
             self.limit.released.notify_waiters();
@@ -260,6 +277,17 @@ mod tests {
         let clients = limit.clients.as_ref().expect("a cap per client");
         let kept: usize = clients.shards.iter().map(|shard| shard.lock().expect("no panic").len()).sum();
         assert_eq!(kept, 2, "only clients with connections are kept");
+    }
+
+    #[test]
+    fn connections_of_a_proxy_count_at_the_clients_it_names() {
+        let limit = ConnectionLimit::new(100, Some(1), 1);
+        let mut guards: Vec<_> = (0..3).map(|_| limit.try_acquire_unnamed().expect("room")).collect();
+        guards[0].name(client(1)).expect("room");
+        assert_eq!(guards[1].name(client(1)), Err(Limit::ConnectionsPerClient));
+        guards[0].name(client(2)).expect("room");
+        guards[1].name(client(1)).expect("given back by the new name");
+        assert_eq!(limit.open(), 3);
     }
 
     #[test]
