@@ -175,6 +175,12 @@ impl<C: Connection> Future for Driver<'_, C> {
             }
             polled = self.connection.as_mut().poll(cx);
         }
+        if polled.is_pending() && self.activity.flooded() {
+            // One GOAWAY, if it can still be written, and no further work.
+            self.connection.as_mut().finish();
+            let _ = self.connection.as_mut().poll(cx);
+            return Poll::Ready(End::Expired(Limit::H2ControlFrames));
+        }
         match polled {
             Poll::Ready(_) => Poll::Ready(End::Closed),
             Poll::Pending => self.poll_timers(cx).map_or(Poll::Pending, Poll::Ready),

@@ -33,7 +33,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = &downstream.worker.config;
-    let io = TokioIo::new(Stamped::new(stream, downstream.activity.clone()));
+    let io = TokioIo::new(Stamped::new(stream, downstream.activity.clone(), version == Version::Http2));
     let sleep = pin!(sleep_until(Instant::now()));
     let timers = Deadlines::new(&config.timers, downstream.trusted);
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());

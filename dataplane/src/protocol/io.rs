@@ -7,11 +7,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use super::frames::ControlFrames;
 
 /// What a connection is doing, as its timers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub(crate) struct Activity {
     since: AtomicU64,
     /// Begin of the stalled write, milliseconds since `start` plus one; 0 when writes go through.
     stalled: AtomicU64,
+    flooded: AtomicBool,
 }
 
 impl Activity {
@@ -45,6 +48,7 @@ impl Activity {
             phase: AtomicU8::new(Phase::Fresh as u8),
             since: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
+            flooded: AtomicBool::new(false),
         }
     }
 
@@ -75,6 +79,11 @@ impl Activity {
         Some(self.start + std::time::Duration::from_millis(stalled))
     }
 
+    /// Whether the client sent too many HTTP/2 control frames.
+    pub(crate) fn flooded(&self) -> bool {
+        self.flooded.load(Ordering::Relaxed)
+    }
+
     fn read_some(&self) {
         if matches!(self.phase().0, Phase::Fresh | Phase::Idle) {
             self.enter(Phase::Head);
@@ -96,11 +105,13 @@ impl Activity {
 pub(crate) struct Stamped<S> {
     stream: S,
     activity: Arc<Activity>,
+    frames: Option<ControlFrames>,
 }
 
 impl<S> Stamped<S> {
-    pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    /// `http2` tells whether frames are to be counted.
+    pub(crate) fn new(stream: S, activity: Arc<Activity>, http2: bool) -> Self {
+        Self { stream, activity, frames: http2.then(ControlFrames::new) }
     }
 }
 
@@ -110,6 +121,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.activity.read_some();
+            if let Some(frames) = &mut self.frames
+                && frames.flooded(&buffer.filled()[before..])
+            {
+                self.activity.flooded.store(true, Ordering::Relaxed);
+            }
         }
         polled
     }

@@ -1,6 +1,7 @@
 //! From a connection to requests: HTTP/1.1 and HTTP/2, their timers, upgrades.
 
 mod driver;
+mod frames;
 mod http;
 pub(crate) mod io;
 mod upgrade;
