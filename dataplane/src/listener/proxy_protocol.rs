@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2, as a receiver behind trusted senders.
 //!
-//! Knows the header, not who may send it. Invariant: no header over [`LONGEST`] octets is waited for, another protocol
+//! Knows the header, not who may send it. Invariant: no header over 4,096 octets is waited for, another protocol
 //! is refused by its first octets, and octets after the header are handed on untouched.
 //! Specification: HAProxy's proxy-protocol.txt, sections 2.1 and 2.2.
 

@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_EC
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
-/// A self-signed certificate for [`NAME`] with a fresh ECDSA P-256 key, which is never written anywhere.
+/// A self-signed certificate for `portico.invalid` with a fresh ECDSA P-256 key, which is never written anywhere.
 ///
 /// Served where the table names no certificate: the connection is then encrypted, and no client takes it for the site.
 /// Errors come from the provider, such as a system without randomness.
