@@ -210,6 +210,8 @@ pub struct Upstream {
     pub idle_unsafe: Duration,
     /// Idle connections per worker and endpoint. Default 64.
     pub idle_per_endpoint: usize,
+    /// Idle connections in the whole process; each worker has an equal share. Default 8,192.
+    pub idle_total: usize,
     /// Endpoints of one upstream that a worker uses. Default 256.
     pub endpoint_subset: usize,
     /// Further tries of a request. Default 2.
@@ -235,6 +237,7 @@ impl Default for Upstream {
             idle: Duration::from_secs(30),
             idle_unsafe: Duration::from_secs(2),
             idle_per_endpoint: 64,
+            idle_total: 8192,
             endpoint_subset: 256,
             retries: 2,
             retry_budget_percent: 20,

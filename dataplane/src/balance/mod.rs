@@ -135,8 +135,7 @@ impl Balancer {
             .map(|record| {
                 let kept = old.iter().find(|pool| pool.endpoint.address == record.address);
                 kept.cloned().unwrap_or_else(|| {
-                    let most_idle = self.worker.settings.upstream.idle_per_endpoint;
-                    Rc::new(EndpointPool::new(record, self.worker.metrics.clone(), most_idle))
+                    Rc::new(EndpointPool::new(record, self.worker.metrics.clone(), &self.worker.settings))
                 })
             })
             .collect();

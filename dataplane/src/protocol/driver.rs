@@ -101,10 +101,8 @@ impl Deadlines {
             Phase::Idle => Some((since + self.keep_alive, Limit::KeepAlive)),
         };
         let stalled = activity.stalled().map(|since| (since + self.write_stall, Limit::WriteStall));
-        match (phase, stalled) {
-            (Some(phase), Some(stalled)) => Some(if phase.0 <= stalled.0 { phase } else { stalled }),
-            (phase, stalled) => phase.or(stalled),
-        }
+        let block = activity.block().map(|since| (since + self.head, Limit::Head));
+        [phase, stalled, block].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 

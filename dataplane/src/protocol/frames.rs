@@ -1,4 +1,5 @@
-//! Counts HTTP/2 control frames as they pass: cheap for the client to send, work for us, and limited by nobody else.
+//! Follows HTTP/2 frames as they pass: control frames are counted, because they are cheap for the client to send and
+//! limited by nobody else; header blocks are seen to begin and end, because a slow one is a slow head.
 
 use std::time::Duration;
 
@@ -9,19 +10,35 @@ use tokio::time::Instant;
 /// DATA, HEADERS, CONTINUATION and WINDOW_UPDATE carry requests and are limited elsewhere; everything else counts,
 /// unknown types too.
 #[derive(Debug)]
-pub(crate) struct ControlFrames {
+pub(crate) struct Frames {
     /// Octets of the preface or of a frame's payload that are still to come.
     skip: u64,
     header: [u8; HEADER],
     filled: usize,
     count: u32,
     since: Instant,
+    /// Whether the frame now on its way belongs to a header block, and whether it ends it.
+    block: bool,
+    last: bool,
 }
 
-impl ControlFrames {
+impl Frames {
     /// For a connection from its first octet.
     pub(crate) fn new() -> Self {
-        Self { skip: PREFACE, header: [0; HEADER], filled: 0, count: 0, since: Instant::now() }
+        Self {
+            skip: PREFACE,
+            header: [0; HEADER],
+            filled: 0,
+            count: 0,
+            since: Instant::now(),
+            block: false,
+            last: false,
+        }
+    }
+
+    /// Whether a header block has begun and not ended: a request head on its way.
+    pub(crate) fn in_head(&self) -> bool {
+        self.block && (self.skip > 0 || !self.last)
     }
 
     /// Takes in what was read; true when there were too many control frames of late.
@@ -37,8 +54,14 @@ impl ControlFrames {
             octets = &octets[taken..];
             if self.filled == HEADER {
                 self.filled = 0;
-                let [a, b, c, kind, ..] = self.header;
+                let [a, b, c, kind, flags, ..] = self.header;
                 self.skip = u64::from(u32::from_be_bytes([0, a, b, c]));
+                match kind {
+                    HEADERS => self.block = true,
+                    CONTINUATION => {}
+                    _ => self.block = false,
+                }
+                self.last = flags & END_HEADERS != 0;
                 self.count += u32::from(!matches!(kind, DATA | HEADERS | WINDOW_UPDATE | CONTINUATION));
             }
         }
@@ -61,6 +84,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
 /// Most control frames within [`WINDOW`].
 const MOST: u32 = 10_000;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -78,7 +102,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_control_frames_count_however_they_are_cut() {
         for piece in [1, 7, 4096] {
-            let mut frames = ControlFrames::new();
+            let mut frames = Frames::new();
             let mut wire = vec![0; 24];
             for _ in 0..MOST {
                 wire.extend(frame(DATA, 100));
@@ -89,9 +113,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_head_is_under_way_until_its_block_ends() {
+        let mut frames = Frames::new();
+        let mut feed = |octets: &[u8]| {
+            frames.flooded(octets);
+            frames.in_head()
+        };
+        assert!(!feed(&[0; 24]));
+        let mut head = frame(HEADERS, 2);
+        assert!(feed(&head), "END_HEADERS is not set");
+        head[3] = CONTINUATION;
+        head[4] = END_HEADERS;
+        assert!(feed(&head[..10]), "an octet is missing");
+        assert!(!feed(&head[10..]));
+        assert!(!feed(&frame(6, 8)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn slow_ones_are_no_flood() {
-        let mut frames = ControlFrames::new();
+        let mut frames = Frames::new();
         assert!(!frames.flooded(&[0; 24]));
         for _ in 0..MOST * 3 {
             tokio::time::advance(Duration::from_millis(2)).await;

@@ -9,11 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::frames::ControlFrames;
+use super::frames::Frames;
 
 /// What a connection is doing, as its timers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub(crate) struct Activity {
     phase: AtomicU8,
     /// Begin of the phase, milliseconds since `start`.
     since: AtomicU64,
-    /// Begin of the stalled write, milliseconds since `start` plus one; 0 when writes go through.
-    stalled: AtomicU64,
+    /// Begin of the stalled write.
+    stalled: Mark,
+    /// Begin of the HTTP/2 header block that is under way.
+    block: Mark,
     flooded: AtomicBool,
 }
 
@@ -47,7 +50,8 @@ impl Activity {
             start: Instant::now(),
             phase: AtomicU8::new(Phase::Fresh as u8),
             since: AtomicU64::new(0),
-            stalled: AtomicU64::new(0),
+            stalled: Mark::default(),
+            block: Mark::default(),
             flooded: AtomicBool::new(false),
         }
     }
@@ -64,7 +68,7 @@ impl Activity {
             2 => Phase::Active,
             _ => Phase::Idle,
         };
-        (phase, self.start + std::time::Duration::from_millis(self.since.load(Ordering::Relaxed)))
+        (phase, self.start + Duration::from_millis(self.since.load(Ordering::Relaxed)))
     }
 
     /// Enters a phase now.
@@ -75,8 +79,12 @@ impl Activity {
 
     /// Begin of the write that is stalled.
     pub(crate) fn stalled(&self) -> Option<Instant> {
-        let stalled = self.stalled.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(self.start + std::time::Duration::from_millis(stalled))
+        self.stalled.get(self.start)
+    }
+
+    /// Begin of the HTTP/2 request head that is under way.
+    pub(crate) fn block(&self) -> Option<Instant> {
+        self.block.get(self.start)
     }
 
     /// Whether the client sent too many HTTP/2 control frames.
@@ -84,19 +92,42 @@ impl Activity {
         self.flooded.load(Ordering::Relaxed)
     }
 
-    fn read_some(&self) {
+    /// HTTP/1: octets outside a request begin a head.
+    fn read_http1(&self) {
         if matches!(self.phase().0, Phase::Fresh | Phase::Idle) {
             self.enter(Phase::Head);
         }
     }
 
-    fn wrote(&self, pending: bool) {
-        let stalled = self.stalled.load(Ordering::Relaxed);
-        if pending && stalled == 0 {
-            self.stalled.store(self.now() + 1, Ordering::Relaxed);
-        } else if !pending && stalled != 0 {
-            self.stalled.store(0, Ordering::Relaxed);
+    /// HTTP/2: frames tell when a head is under way; others are no sign of life.
+    fn read_http2(&self, frames: &mut Frames, octets: &[u8]) {
+        if self.phase().0 == Phase::Fresh {
+            self.enter(Phase::Idle);
         }
+        if frames.flooded(octets) {
+            self.flooded.store(true, Ordering::Relaxed);
+        }
+        self.block.set(frames.in_head(), self.start);
+    }
+}
+
+/// Since when something has been the case: milliseconds since the connection's start plus one; 0 when it is not.
+#[derive(Debug, Default)]
+struct Mark(AtomicU64);
+
+impl Mark {
+    fn set(&self, on: bool, start: Instant) {
+        let set = self.0.load(Ordering::Relaxed) != 0;
+        if on && !set {
+            let now = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+            self.0.store(now + 1, Ordering::Relaxed);
+        } else if !on && set {
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn get(&self, start: Instant) -> Option<Instant> {
+        self.0.load(Ordering::Relaxed).checked_sub(1).map(|at| start + Duration::from_millis(at))
     }
 }
 
@@ -105,13 +136,13 @@ impl Activity {
 pub(crate) struct Stamped<S> {
     stream: S,
     activity: Arc<Activity>,
-    frames: Option<ControlFrames>,
+    frames: Option<Frames>,
 }
 
 impl<S> Stamped<S> {
     /// `http2` tells whether frames are to be counted.
     pub(crate) fn new(stream: S, activity: Arc<Activity>, http2: bool) -> Self {
-        Self { stream, activity, frames: http2.then(ControlFrames::new) }
+        Self { stream, activity, frames: http2.then(Frames::new) }
     }
 }
 
@@ -120,11 +151,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.activity.read_some();
-            if let Some(frames) = &mut self.frames
-                && frames.flooded(&buffer.filled()[before..])
-            {
-                self.activity.flooded.store(true, Ordering::Relaxed);
+            let Self { activity, frames, .. } = &mut *self;
+            match frames {
+                None => activity.read_http1(),
+                Some(frames) => activity.read_http2(frames, &buffer.filled()[before..]),
             }
         }
         polled
@@ -134,7 +164,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, octets);
-        self.activity.wrote(polled.is_pending());
+        self.activity.stalled.set(polled.is_pending(), self.activity.start);
         polled
     }
 
@@ -144,7 +174,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.activity.wrote(polled.is_pending());
+        self.activity.stalled.set(polled.is_pending(), self.activity.start);
         polled
     }
 
@@ -154,7 +184,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.activity.wrote(polled.is_pending());
+        self.activity.stalled.set(polled.is_pending(), self.activity.start);
         polled
     }
 

@@ -12,6 +12,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use portico_shared::ir::UpstreamName;
 use tokio::time::{Instant, sleep_until};
 
 use super::connect::Transport;
@@ -94,7 +95,7 @@ enum Failure {
 pub(crate) async fn forward(
     exchange: &mut Exchange,
     route: &RouteState,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
 ) -> Result<Answer, ProxyError> {
     let balancer = route.pick().ok_or(ProxyError::Unavailable)?.clone();
     exchange.upstream = Some(balancer.upstream.name.clone());
@@ -102,6 +103,11 @@ pub(crate) async fn forward(
     let worker = exchange.downstream().worker.clone();
     let mut plan = Plan::new(&worker, route, &balancer, &outgoing);
     let upgrade = outgoing.upgrade.clone();
+    if !outgoing.headers.contains_key(HOST) {
+        let UpstreamName { namespace, service, .. } = &balancer.upstream.name;
+        let host = HeaderValue::try_from(format!("{service}.{namespace}"));
+        outgoing.headers.insert(HOST, host.map_err(|_| ProxyError::Unavailable)?);
+    }
     let (mut request, kept) = outgoing.into_request(plan.keep);
     if kept.is_some()
         && let Some(upload) = &exchange.upload

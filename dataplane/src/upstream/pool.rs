@@ -29,6 +29,8 @@ pub(crate) struct EndpointPool {
     opening: Mutex<()>,
     metrics: Arc<WorkerMetrics>,
     most_idle: usize,
+    /// This worker's share of the process's idle connections.
+    share: u64,
 }
 
 #[derive(Debug)]
@@ -81,9 +83,16 @@ impl Drop for Stream {
 }
 
 impl EndpointPool {
-    pub(crate) fn new(endpoint: Arc<EndpointState>, metrics: Arc<WorkerMetrics>, most_idle: usize) -> Self {
-        let (idle, shared) = (RefCell::default(), RefCell::default());
-        Self { endpoint, idle, shared, opening: Mutex::new(()), metrics, most_idle }
+    pub(crate) fn new(endpoint: Arc<EndpointState>, metrics: Arc<WorkerMetrics>, config: &Config) -> Self {
+        Self {
+            endpoint,
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            opening: Mutex::new(()),
+            metrics,
+            most_idle: config.upstream.idle_per_endpoint,
+            share: (config.upstream.idle_total / config.workers.max(1)) as u64,
+        }
     }
 
     /// Lends a connection, an open one if possible. `replayable` requests may take one that has been idle for longer;
@@ -178,7 +187,8 @@ impl EndpointPool {
 
     fn give_back(&self, sender: http1::SendRequest<RequestBody>, keep: Duration) {
         let mut idle = self.idle.borrow_mut();
-        if sender.is_closed() || idle.len() >= self.most_idle || keep.is_zero() {
+        let full = idle.len() >= self.most_idle || self.metrics.pool_idle.get() >= self.share;
+        if sender.is_closed() || full || keep.is_zero() {
             self.metrics.pool_discarded.inc();
             return;
         }
