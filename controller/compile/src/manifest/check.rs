@@ -75,7 +75,8 @@ impl Walk<'_> {
         for entry in entries {
             let path = path.field(&entry.key);
             let Some(field) = Shape::field(fields, &entry.key) else {
-                let near = suggest::nearest(&entry.key, fields.iter().map(|field| &*field.name));
+                let known = fields.iter().map(|field| &*field.name);
+                let near = suggest::successor(&entry.key).or_else(|| suggest::nearest(&entry.key, known));
                 self.findings.unknown_field(&path, near);
                 continue;
             };

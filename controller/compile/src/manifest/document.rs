@@ -43,8 +43,8 @@ impl Reader<'_> {
             _ => return self.nameless(node.at, "", "an object must be a mapping".to_owned(), None),
         }
         let Some(of) = self.type_of(node, fallback) else { return };
-        if let Some(item) = of.kind.strip_suffix("List").filter(|_| of.kind == "List" || node.get("items").is_some()) {
-            return self.list(node, prefix, of, item);
+        if let Some(item) = list_of(of) {
+            return self.list(node, prefix, item);
         }
         match recognise(of) {
             Recognised::Foreign => {}
@@ -72,13 +72,12 @@ impl Reader<'_> {
         Some(Type { version: version?, kind: kind? })
     }
 
-    fn list(&mut self, node: &Node<'_>, prefix: &str, of: Type<'_>, item: &str) {
+    fn list(&mut self, node: &Node<'_>, prefix: &str, fallback: Option<Type<'_>>) {
         let items = match node.get("items").map(|items| (&items.value, items.at)) {
             None | Some((Value::Null, _)) => return,
             Some((Value::Sequence(items), _)) => items,
             Some((_, at)) => return self.nameless(at, "items", "must be a list".to_owned(), None),
         };
-        let fallback = (!item.is_empty()).then_some(Type { version: of.version, kind: item });
         for (at, item) in items.iter().enumerate() {
             let dot = if prefix.is_empty() { "" } else { "." };
             self.node(item, &format!("{prefix}{dot}items[{at}]"), fallback);
@@ -164,6 +163,16 @@ enum Recognised {
         expected: &'static str,
     },
     Foreign,
+}
+
+/// Whether this is a list, and of what: of anything (`Some(None)`), or of one kind of ours, which its items need not
+/// repeat.
+fn list_of(of: Type<'_>) -> Option<Option<Type<'_>>> {
+    if of.kind == "List" && of.version == "v1" {
+        return Some(None);
+    }
+    let item = Type { version: of.version, kind: of.kind.strip_suffix("List")? };
+    (!matches!(recognise(item), Recognised::Foreign)).then_some(Some(item))
 }
 
 fn recognise(of: Type<'_>) -> Recognised {

@@ -1,5 +1,14 @@
 //! The known name that a misspelt one was probably meant to be.
 
+/// What became of a field that older versions of the API had.
+pub(super) fn successor(name: &str) -> Option<&'static str> {
+    match name {
+        "serviceName" => Some("service.name"),
+        "servicePort" => Some("service.port.number"),
+        _ => None,
+    }
+}
+
 /// The nearest of `known` to `name`: equal but for case, or at most two edits away (one in short names).
 pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     if name.len() > LONGEST {

@@ -32,6 +32,7 @@ fn documents_are_told_apart() {
         ("typed list", "apiVersion: networking.k8s.io/v1\nkind: IngressClassList\nitems:\n- metadata: {name: a}\n  spec: {controller: a.b/c}\n".into(), &["IngressClass a"]),
         ("list in a list", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: List\n  items:\n  - {apiVersion: v1, kind: Namespace, metadata: {name: n}}\n- null\n".into(), &["Namespace n"]),
         ("empty list", "apiVersion: v1\nkind: List\nitems:\n".into(), &[]),
+        ("foreign kind that ends like a list", "apiVersion: a.b/v1\nkind: AllowList\nitems: [x]\n".into(), &[]),
         ("foreign list", "apiVersion: v1\nkind: PodList\nitems: [{metadata: {}}]\n".into(), &[]),
         ("JSON", r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {"a": "\u0062\n"}}}"#.replace("\\n", ""), &["Namespace n"]),
         ("JSON with tabs", "{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Namespace\",\n\t\"metadata\": {\n\t\t\"name\": \"n\"\n\t}\n}\n".into(), &["Namespace n"]),
@@ -174,6 +175,14 @@ fn unknown_fields_are_warned_of_with_the_nearest_name() {
             (line("f:9:1", "sepc"), "did you mean `spec`?".into()),
         ]
     );
+}
+
+#[test]
+fn fields_of_older_versions_are_told_their_successor() {
+    let text = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec:\n  defaultBackend: {serviceName: s, \
+                servicePort: 80}\n";
+    let hints: Vec<_> = parse("f", text).diagnostics.into_iter().filter_map(|d| d.hint).collect();
+    assert_eq!(hints, ["did you mean `service.name`?", "did you mean `service.port.number`?"]);
 }
 
 #[test]
