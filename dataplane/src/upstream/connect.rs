@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::config::Config;
+use crate::listener::tcp;
 use crate::protocol::LocalExecutor;
 use crate::request::{ProxyError, RequestBody};
 
@@ -59,7 +59,8 @@ async fn open(address: SocketAddr, transport: &Transport, http1: bool, config: &
         return Err(ProxyError::ConnectTls);
     }
     let stream = TcpStream::connect(address).await.map_err(|_| ProxyError::Connect)?;
-    tune(&stream, config.timers.probe);
+    // Failing to set an option costs speed, not correctness.
+    let _ = tcp::configure(&stream, config.timers.probe);
     match transport {
         Transport::Clear(Protocol::H2c) if !http1 => http2_handshake(stream, config).await,
         Transport::Clear(_) => http1_handshake(stream, config).await,
@@ -73,13 +74,6 @@ async fn open(address: SocketAddr, transport: &Transport, http1: bool, config: &
         }
         Transport::Broken => Err(ProxyError::ConnectTls),
     }
-}
-
-/// Small writes go out at once, and a dead endpoint is noticed. Failing to set either costs speed, not correctness.
-fn tune(stream: &TcpStream, probe: Duration) {
-    let _ = stream.set_nodelay(true);
-    let keepalive = socket2::TcpKeepalive::new().with_time(probe).with_interval(probe).with_retries(3);
-    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 async fn http1_handshake<S>(stream: S, config: &Config) -> Result<Sender, ProxyError>

@@ -15,7 +15,7 @@ use super::drain::{Stage, reached};
 use super::run::Common;
 use crate::config::Binding;
 use crate::listener::limit::{ConnectionGuard, ConnectionLimit, LoadGuard, WorkerLoad};
-use crate::listener::proxy_protocol;
+use crate::listener::proxy_protocol::{self, ProxyProtocolError};
 use crate::listener::socket::Socket;
 use crate::listener::tcp::canonical;
 use crate::observe::metrics::Limit;
@@ -36,7 +36,7 @@ pub(crate) struct Accepted {
 /// What counts a connection while it lives.
 #[derive(Debug)]
 pub(crate) struct Guards {
-    _limit: ConnectionGuard,
+    limit: ConnectionGuard,
     _load: LoadGuard,
 }
 
@@ -114,13 +114,16 @@ impl Door {
     fn place(self: &Rc<Self>, stream: TcpStream, address: SocketAddr, binding: usize) {
         let address = canonical(address);
         self.worker.metrics.accepted(self.binding(binding).tls);
-        let limit = match self.limit.try_acquire(address.ip()) {
+        // The sender of a PROXY header is no client; whom it speaks for is known once the header is read.
+        let proxied = self.behind_proxy(address);
+        let admitted = if proxied { self.limit.try_acquire_unnamed() } else { self.limit.try_acquire(address.ip()) };
+        let limit = match admitted {
             Ok(guard) => guard,
             Err(limit) => return self.worker.metrics.limit(limit),
         };
         let load = self.load.place(self.worker.place.number);
         let to = load.worker();
-        let guards = Guards { _limit: limit, _load: load };
+        let guards = Guards { limit, _load: load };
         if to == self.worker.place.number {
             tokio::task::spawn_local(self.clone().connection(stream, address, binding, guards));
         } else if let Ok(stream) = stream.into_std() {
@@ -136,6 +139,11 @@ impl Door {
         if let Ok(stream) = TcpStream::from_std(stream) {
             tokio::task::spawn_local(self.connection(stream, address, binding, guards));
         }
+    }
+
+    /// Whether connections of this peer begin with a PROXY header.
+    fn behind_proxy(&self, peer: SocketAddr) -> bool {
+        self.worker.config.proxy_protocol_from.iter().any(|network| network.contains(&peer.ip()))
     }
 
     fn binding(&self, number: usize) -> &Binding {
@@ -166,18 +174,20 @@ impl Door {
         address: SocketAddr,
         binding: &Binding,
         handle: &Handle,
-        guards: Guards,
+        mut guards: Guards,
     ) -> Result<End, Limit> {
         let timers = &self.worker.config.timers;
         let port = stream.local_addr().map_or(binding.address.port(), |local| local.port());
         let (mut client, mut early) = (address, BytesMut::new());
-        let proxies = &self.worker.config.proxy_protocol_from;
-        if proxies.iter().any(|network| network.contains(&address.ip())) {
+        if self.behind_proxy(address) {
             match proxy_protocol::read(&mut stream, Instant::now() + timers.first_byte).await {
                 Ok((named, rest)) => {
                     client = named.unwrap_or(address);
                     early = rest;
+                    guards.limit.name(client.ip())?;
                 }
+                // A balancer that only looks whether somebody listens.
+                Err(ProxyProtocolError::Empty) => return Ok(End::Closed),
                 Err(error) => {
                     self.worker.metrics.proxy_protocol_errors.inc();
                     tracing::debug!(peer = %address, %error, "no usable PROXY protocol header");
