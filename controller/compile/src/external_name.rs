@@ -56,8 +56,9 @@ impl Guard<'_> {
         if name == "localhost" || name.ends_with(".localhost") || name == "localhost.localdomain" {
             return Err("it names this machine".to_owned());
         }
-        let inside =
-            name.strip_suffix(&self.cluster_domain.to_ascii_lowercase()).and_then(|rest| rest.strip_suffix('.'));
+        let inside = name
+            .strip_suffix(self.cluster_domain.trim_end_matches('.').to_ascii_lowercase().as_str())
+            .and_then(|rest| rest.strip_suffix('.'));
         let mut labels = inside.unwrap_or(name).rsplit('.');
         let kind = labels.next().unwrap_or_default();
         if kind != "svc" && !(kind == "pod" && inside.is_some()) {
@@ -78,7 +79,8 @@ impl Guard<'_> {
 /// Why an address may not be connected to on behalf of an ExternalName, in words that follow "is"; `None` when it may.
 ///
 /// Covers loopback, unspecified, link-local, multicast and broadcast addresses and the metadata services of clouds, also
-/// when an IPv4 address hides in an IPv6 one (mapped, compatible, NAT64 of RFC 6052, 6to4 of RFC 3056).
+/// when an IPv4 address hides in an IPv6 one (mapped,
+/// compatible, translated, NAT64 of RFC 6052 and RFC 8215, 6to4 of RFC 3056).
 #[must_use]
 pub fn refuse_address(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
@@ -125,7 +127,7 @@ fn refuse_v6(address: Ipv6Addr) -> Option<&'static str> {
         Ipv4Addr::new(a, b, c, d)
     };
     match segments {
-        [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => refuse_v4(pair(6)),
+        [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] | [0x64, 0xff9b, 0 | 1, ..] => refuse_v4(pair(6)),
         [0x2002, ..] => refuse_v4(pair(1)),
         _ => None,
     }
@@ -218,6 +220,8 @@ mod tests {
             ("::ffff:203.0.113.7", true),
             ("::127.0.0.1", false),
             ("64:ff9b::7f00:1", false),
+            ("64:ff9b:1::7f00:1", false),
+            ("::ffff:0:7f00:1", false),
             ("64:ff9b::cb00:7107", true),
             ("2002:7f00:1::", false),
         ] {

@@ -51,6 +51,7 @@ fn check(case: &Path, update: bool) -> Vec<String> {
             let mut actual = String::new();
             write(&value, 0, &mut actual);
             actual.push('\n');
+            assert!(!actual.contains("PRIVATE KEY"), "{} shows a key", case.display());
             let path = case.join(name);
             if update {
                 fs::write(&path, actual).unwrap();

@@ -7,7 +7,7 @@ mod arbitrary;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arbitrary::{CANARY, KEY, NOW, objects, options};
+use arbitrary::{CANARY, KEY, NOW, objects, options, verified_upstream};
 use portico_compile::{AnyObject, Compiled, Options, Snapshot, compile, endpoints};
 use portico_shared::ir::{Action, EndpointSource, PathMatch, Route, RouteName, VirtualHost};
 use portico_shared::{Code, Origin};
@@ -97,6 +97,7 @@ proptest! {
 
     #[test]
     fn secrets_never_show(objects in objects(), options in options()) {
+        let objects = [objects, verified_upstream().into()].concat();
         let (_, compiled) = compiled(&objects, &options);
         let dump = format!("{compiled:?}\n{}", serde_json::to_string(&(&compiled.ir, &compiled.report)).unwrap());
         let octets = format!("{:?}", &KEY.der[..12]);

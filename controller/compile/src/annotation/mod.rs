@@ -1,8 +1,8 @@
 //! Native annotations: `portico.dev/` on Ingresses and Services.
 //!
-//! One file per feature word in `family/` says key, value and meaning; [`registry`] lists them, reads objects against the
+//! One file per feature word in `family/` says key, value and meaning; the registry lists them, reads objects against the
 //! list and prints the reference. An annotation that is set is honoured or reported. One that guards something closes
-//! the routes it cannot guard; any other leaves the default.
+//! the routes it cannot guard; any other leaves the default. Services are read when a route of ours names them.
 
 mod family;
 mod registry;

@@ -1,6 +1,6 @@
 //! Paths of rules: type and normal form.
 //!
-//! A path is brought to the form in which requests are matched ([`normalise::path`]), so that no spelling of a rule
+//! A path is brought to the form in which requests are matched ([`normalise::normalise`]), so that no spelling of a rule
 //! misses requests that it means.
 
 use std::sync::Arc;

@@ -48,6 +48,18 @@ pub(crate) fn objects() -> impl Strategy<Value = Vec<AnyObject>> {
     })
 }
 
+/// An Ingress and its Service that is verified against the authorities of Secret `shop/web`.
+pub(crate) fn verified_upstream() -> [AnyObject; 2] {
+    let backend = json!({ "service": { "name": "verified", "port": { "number": 443 } } });
+    let ingress = json!({ "spec": { "defaultBackend": backend } });
+    let annotations = json!({ "portico.dev/upstream-protocol": "https", "portico.dev/upstream-ca": "web" });
+    let service = json!({ "metadata": { "annotations": annotations }, "spec": { "ports": [{ "port": 443 }] } });
+    [
+        AnyObject::Ingress(object::<Ingress>(Kind::Ingress, "shop", "verified", ingress)),
+        AnyObject::Service(object::<Service>(Kind::Service, "shop", "verified", service)),
+    ]
+}
+
 /// Options that bear on what the passes do.
 pub(crate) fn options() -> impl Strategy<Value = Options> {
     let backend = (namespace(), name(), option::of(select(vec![80, 81])))
@@ -103,7 +115,13 @@ fn ingress() -> impl Strategy<Value = AnyObject> {
             json!({ "ingressClassName": class, "defaultBackend": backend, "tls": tls, "rules": rules })
         },
     );
-    let annotations = annotations(&["request-timeout", "max-body-size", "https-redirect", "upstream-ca", "odd"]);
+    let annotations = annotations(&[
+        ("request-timeout", &["30s", "2m", "soon"]),
+        ("max-body-size", &["1m", "0", "much"]),
+        ("https-redirect", &["true", "false", "sure"]),
+        ("upstream-ca", &["web"]),
+        ("odd", &["x"]),
+    ]);
     (namespace(), name(), created, annotations, option::weighted(0.95, spec)).prop_map(
         |(namespace, name, created, annotations, spec)| {
             let metadata = json!({ "creationTimestamp": created, "annotations": annotations });
@@ -131,10 +149,12 @@ fn backend() -> impl Strategy<Value = Value> {
         .prop_map(|(service, resource)| json!({ "service": service, "resource": resource }))
 }
 
-fn annotations(words: &'static [&'static str]) -> impl Strategy<Value = BTreeMap<String, String>> {
-    let key = select(words.to_vec()).prop_map(|word| format!("portico.dev/{word}"));
-    let value = text(&["30s", "true", "false", "1m", "off", "https", "h2c", "web", "x.example", ""]);
-    proptest::collection::btree_map(key, value, 0..3)
+fn annotations(
+    words: &'static [(&'static str, &'static [&'static str])],
+) -> impl Strategy<Value = BTreeMap<String, String>> {
+    let pair =
+        select(words.to_vec()).prop_flat_map(|(word, values)| (Just(format!("portico.dev/{word}")), text(values)));
+    vec(pair, 0..4).prop_map(|pairs| pairs.into_iter().collect())
 }
 
 fn class() -> impl Strategy<Value = AnyObject> {
@@ -172,13 +192,18 @@ fn service() -> impl Strategy<Value = AnyObject> {
     let spec = spec.prop_map(|(kind, external, address, families, ports)| {
         json!({ "type": kind, "externalName": external, "clusterIP": address, "ipFamilies": families, "ports": ports })
     });
-    let words = &["upstream-protocol", "upstream-ca", "upstream-name", "upstream-verify", "service-upstream", "odd"];
-    (namespace(), name(), annotations(words), option::weighted(0.95, spec)).prop_map(
-        |(namespace, name, annotations, spec)| {
-            let value = json!({ "metadata": { "annotations": annotations }, "spec": spec });
-            AnyObject::Service(object::<Service>(Kind::Service, namespace, name, value))
-        },
-    )
+    let annotations = annotations(&[
+        ("upstream-protocol", &["https", "https", "wss", "h2c", "odd"]),
+        ("upstream-ca", &["web", "api", "gone"]),
+        ("upstream-name", &["x.example", "a b"]),
+        ("upstream-verify", &["off", "on", "false"]),
+        ("service-upstream", &["true", "false"]),
+        ("request-timeout", &["1s"]),
+    ]);
+    (namespace(), name(), annotations, option::weighted(0.95, spec)).prop_map(|(namespace, name, annotations, spec)| {
+        let value = json!({ "metadata": { "annotations": annotations }, "spec": spec });
+        AnyObject::Service(object::<Service>(Kind::Service, namespace, name, value))
+    })
 }
 
 fn slice() -> impl Strategy<Value = AnyObject> {
