@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use portico_compile::{Options, Snapshot, manifest};
+use anyhow::Result;
+use portico_compile::{Options, Snapshot};
 use portico_shared::table::RoutingTable;
-use portico_shared::{Diagnostic, Report, Severity};
+use portico_shared::{Report, Severity};
 
 use super::paint::Paint;
+use crate::source::directory::{Limits, Listing, read_once};
 use crate::view::Served;
 
 /// The table of some manifests and everything found on the way.
@@ -34,41 +35,14 @@ impl Loaded {
 
 /// Reads files and directories and compiles what is in them.
 pub(super) fn read(paths: &[PathBuf], options: Options) -> Result<Loaded> {
-    let mut files = Vec::new();
-    for path in paths {
-        walk(path, &mut files).with_context(|| format!("cannot read {}", path.display()))?;
-    }
-    let (mut diagnostics, mut objects) = (Vec::<Diagnostic>::new(), Vec::new());
-    for path in &files {
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let manifest = manifest::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes));
-        objects.extend(manifest.objects);
-        diagnostics.extend(manifest.diagnostics);
-    }
+    let Listing { files, objects, mut diagnostics } = read_once(paths, Limits::default())?;
     let count = objects.len();
     let snapshot = Snapshot::from_objects(objects, Arc::new(options), now());
     let compiled = portico_compile::compile(&snapshot);
     diagnostics.extend_from_slice(compiled.report.diagnostics());
     let mut endpoints = compiled.endpoints;
     let table = RoutingTable::build(Arc::new(compiled.ir), &RoutingTable::empty(), |name| endpoints.remove(name));
-    Ok(Loaded { files: files.len(), objects: count, report: Report::new(diagnostics), snapshot, table })
-}
-
-fn walk(path: &PathBuf, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    if !std::fs::metadata(path)?.is_dir() {
-        files.push(path.clone());
-        return Ok(());
-    }
-    let mut entries: Vec<_> = std::fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let manifest = path.extension().is_some_and(|it| matches!(it.to_str(), Some("yaml" | "yml" | "json")));
-        if path.is_dir() || manifest {
-            walk(&path, files)?;
-        }
-    }
-    Ok(())
+    Ok(Loaded { files, objects: count, report: Report::new(diagnostics), snapshot, table })
 }
 
 /// Says on stderr that there is more to know than the answer.

@@ -10,6 +10,7 @@ mod completions;
 mod explain;
 mod load;
 mod logging;
+mod machine;
 mod paint;
 #[cfg(test)]
 mod reference;

@@ -23,6 +23,7 @@ use super::args::timers::TimersArgs;
 use super::args::tls::{TlsArgs, TlsVersionArg};
 use super::args::upstream::UpstreamArgs;
 use super::args::value::Size;
+use super::machine;
 use crate::app::Settings;
 
 /// What `serve` runs on.
@@ -77,16 +78,18 @@ pub(crate) fn options(args: &IngressArgs) -> Options {
 
 fn dataplane(args: &ServeArgs) -> Result<Config> {
     let listen = &args.listen;
+    // Half of the files is for clients, a quarter for idle upstream connections, the rest for busy ones and all else.
+    let descriptors = machine::descriptors();
     let http = Binding { h2c: listen.h2c, ..Binding::ingress(listen.http, false) };
     Ok(Config {
         bindings: vec![http, Binding::ingress(listen.https, true)],
-        workers: listen.workers.unwrap_or_else(processors),
+        workers: listen.workers.unwrap_or_else(machine::processors),
         trusted_proxies: listen.trusted_proxies.clone(),
         proxy_protocol_from: listen.proxy_protocol_from.clone(),
-        limits: limits(&args.limits)?,
+        limits: limits(&args.limits, descriptors)?,
         timers: timers(&args.timers),
         tls: tls(&args.tls),
-        upstream: upstream(&args.upstream)?,
+        upstream: upstream(&args.upstream, descriptors)?,
         access_log: match args.log.access_log {
             AccessLogArg::Json => AccessLogFormat::Json,
             AccessLogArg::Text => AccessLogFormat::Text,
@@ -116,7 +119,7 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (any || one.ip() == other.ip())
 }
 
-fn limits(args: &LimitsArgs) -> Result<Limits> {
+fn limits(args: &LimitsArgs, descriptors: usize) -> Result<Limits> {
     let defaults = Limits::default();
     ensure!(
         args.max_target_size.0 <= args.max_head_size.0,
@@ -125,7 +128,7 @@ fn limits(args: &LimitsArgs) -> Result<Limits> {
         args.max_head_size
     );
     Ok(Limits {
-        connections: args.max_connections.unwrap_or(defaults.connections),
+        connections: args.max_connections.unwrap_or(defaults.connections.min(descriptors / 2).max(1)),
         connections_per_client: args.max_connections_per_client,
         head: octets("--max-head-size", args.max_head_size)?,
         fields: args.max_header_fields,
@@ -183,7 +186,7 @@ fn tls(args: &TlsArgs) -> Tls {
     }
 }
 
-fn upstream(args: &UpstreamArgs) -> Result<Upstream> {
+fn upstream(args: &UpstreamArgs, descriptors: usize) -> Result<Upstream> {
     ensure!(
         args.eject_for.0 <= args.eject_longest.0,
         "--eject-for {} exceeds --eject-longest {}",
@@ -197,6 +200,7 @@ fn upstream(args: &UpstreamArgs) -> Result<Upstream> {
         idle: args.upstream_keep_alive.0,
         idle_unsafe: args.upstream_keep_alive_unsafe.0,
         idle_per_endpoint: args.upstream_idle_connections,
+        idle_total: args.upstream_idle_total.unwrap_or(Upstream::default().idle_total.min(descriptors / 4)),
         endpoint_subset: args.upstream_subset,
         retries: args.retries,
         retry_budget_percent: args.retry_budget.0,
@@ -216,11 +220,6 @@ fn authorities(path: &Path) -> Result<Arc<str>> {
         .map_err(|error| anyhow::anyhow!("--upstream-ca {shown}: {error}"))?;
     ensure!(count > 0, "--upstream-ca {shown}: no PEM certificate in it");
     Ok(text.into())
-}
-
-/// Processors this process may use, cgroup quota included, at most 16.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(16)
 }
 
 /// Largest head that may be asked for: it is held in memory per connection.

@@ -55,6 +55,9 @@ pub(crate) struct UpstreamArgs {
         default_value_t = Upstream::default().idle_per_endpoint
     )]
     pub(crate) upstream_idle_connections: usize,
+    /// Idle connections of the whole process [default: 8192, or what a quarter of the file descriptors allow]
+    #[arg(long, env = "PORTICO_UPSTREAM_IDLE_TOTAL", value_name = "N")]
+    pub(crate) upstream_idle_total: Option<usize>,
     /// Endpoints of one upstream that a worker uses
     #[arg(
         long,

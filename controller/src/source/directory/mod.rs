@@ -7,6 +7,7 @@
 
 mod file;
 mod index;
+mod once;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -20,6 +21,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
+
+pub use once::{Listing, read_once};
 
 use super::{Event, Source};
 use worker::Worker;
