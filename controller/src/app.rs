@@ -1,8 +1,27 @@
 //! Wiring of `serve`: what runs, on which threads, and in which order it ends.
+//!
+//! Everything is bound before anything runs, so that a port in use or an unreadable path ends the process before it did
+//! anything. Then: source, engine, first table, readiness. At the end: readiness off, drain, status and admin last.
 
-use std::net::SocketAddr;
+mod signals;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use portico_dataplane::{BindError, Dataplane, Running};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+pub use signals::{Signal, Signals};
+
+use crate::admin::{self, Debug, Listener, Status};
+use crate::dns::{self, Dns, Guard};
+use crate::engine::{Engine, State};
+use crate::source::directory::{Directory, Limits, Rescan, Unreadable};
+use crate::source::{QUEUE, Source};
 
 /// Everything `serve` needs to know; the command line fills it.
 #[derive(Clone, Debug)]
@@ -21,4 +40,199 @@ pub struct Settings {
     pub hold_off: Duration,
     /// Name server for ExternalName; `None` is the system's configuration.
     pub resolver: Option<SocketAddr>,
+}
+
+/// Why `serve` cannot start. Each is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data plane's addresses or TLS settings.
+    #[error(transparent)]
+    Dataplane(#[from] BindError),
+    /// The status address.
+    #[error("cannot listen on {address} for status: {source}")]
+    Status {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The admin address.
+    #[error("cannot listen on {address} for admin: {source}")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A path of manifests.
+    #[error(transparent)]
+    Manifests(#[from] Unreadable),
+    /// Name resolution.
+    #[error(transparent)]
+    Resolver(#[from] dns::SetupError),
+    /// The control runtime or its signals.
+    #[error("cannot start the control side: {0}")]
+    Control(#[source] io::Error),
+}
+
+/// How `serve` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// After a drain.
+    Drained {
+        /// Requests that had to be cut.
+        cut: u64,
+    },
+    /// At once, because it was told twice.
+    AtOnce,
+}
+
+/// Where everything listens, ports chosen by the system filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The data plane, in the order of its bindings.
+    pub dataplane: Vec<SocketAddr>,
+    /// `/healthz`, `/readyz` and `/metrics`.
+    pub status: SocketAddr,
+    /// `/routes`, `/explain` and `/diagnostics`.
+    pub admin: SocketAddr,
+}
+
+/// A bound Portico that does not run yet.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    dataplane: Dataplane,
+    status: Listener,
+    admin: Listener,
+    source: Directory,
+    dns: Dns,
+    guard: Guard,
+    addresses: Addresses,
+    state: Arc<State>,
+}
+
+/// Serves until it is told to end, on a runtime of its own.
+pub fn run(settings: Settings) -> Result<Ending, StartError> {
+    let runtime = control_runtime().map_err(StartError::Control)?;
+    let ending = runtime.block_on(async {
+        let app = App::bind(settings)?;
+        let signals = Signals::of_process().map_err(StartError::Control)?;
+        app.run(signals).await
+    });
+    // What still blocks, such as a compile, is not worth waiting for.
+    runtime.shutdown_background();
+    ending
+}
+
+/// A runtime for the control side: few threads, since none of them carries traffic.
+pub fn control_runtime() -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).max_blocking_threads(16).thread_name("portico-control").enable_all().build()
+}
+
+impl App {
+    /// Takes every address and looks at every path.
+    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+        let dataplane = Dataplane::bind(settings.dataplane.clone())?;
+        let (status, admin) = (settings.status, settings.admin);
+        let status = Listener::bind(status).map_err(|source| StartError::Status { address: status, source })?;
+        let admin = Listener::bind(admin).map_err(|source| StartError::Admin { address: admin, source })?;
+        let source = Directory::new(settings.manifests.clone(), Limits::default())?;
+        let addresses =
+            Addresses { dataplane: dataplane.addresses().to_vec(), status: status.address(), admin: admin.address() };
+        let guard = Guard {
+            unguarded: settings.options.external_name_unguarded,
+            own: addresses.dataplane.iter().copied().chain([addresses.status, addresses.admin]).collect(),
+            api_server: api_server(),
+        };
+        let dns = Dns::new(dns::Settings {
+            resolver: settings.resolver,
+            cluster_domain: settings.options.cluster_domain.clone(),
+            guard: guard.clone(),
+        })?;
+        Ok(Self { settings, dataplane, status, admin, source, dns, guard, addresses, state: Arc::default() })
+    }
+
+    /// Where everything listens.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// What is served and why, as it changes.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.state.clone()
+    }
+
+    /// Runs until a signal ends it.
+    pub async fn run(self, mut signals: Signals) -> Result<Ending, StartError> {
+        let Self { settings, dataplane, status, admin, source, dns, guard, addresses, state } = self;
+        let running = dataplane.start()?;
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let registry = admin::registry(state.clone(), running.metrics().clone(), dns.clone());
+        let answers = Arc::new(Status::new(state.clone(), registry));
+        tasks.spawn(status.serve(answers, stopped.clone()));
+        tasks.spawn(admin.serve(Arc::new(Debug::new(state.clone())), stopped));
+        tracing::info!(?addresses, workers = settings.dataplane.workers, "started");
+
+        let rescan = source.rescan();
+        let (sender, events) = mpsc::channel(QUEUE);
+        let publisher = running.publisher();
+        let engine = Engine::new(settings.options, settings.hold_off, publisher, dns.clone(), guard, state.clone());
+        let mut followers = JoinSet::new();
+        followers.spawn(source.run(sender));
+        followers.spawn(engine.run(events));
+        followers.spawn(dns.run());
+
+        follow_signals(&mut signals, &rescan, &mut followers).await;
+        state.drain();
+        tracing::info!("draining");
+        let ending = drain(running, &mut signals, &rescan).await;
+        tracing::info!(?ending, "ended");
+        // Who listens for nothing any more has stopped.
+        let _ = stop.send(true);
+        followers.shutdown().await;
+        tasks.shutdown().await;
+        Ok(ending)
+    }
+}
+
+/// Returns when it is time to end.
+async fn follow_signals(signals: &mut Signals, rescan: &Rescan, followers: &mut JoinSet<()>) {
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Terminate => return,
+                Signal::Rescan => {
+                    tracing::info!("reading all manifests again");
+                    rescan.rescan();
+                }
+            },
+            Some(ended) = followers.join_next() => {
+                // Traffic goes on with the last table.
+                tracing::error!("a part of the control side ended: {:?}", ended.err());
+            }
+        }
+    }
+}
+
+async fn drain(running: Running, signals: &mut Signals, rescan: &Rescan) -> Ending {
+    let mut drained = std::pin::pin!(running.drain());
+    loop {
+        tokio::select! {
+            cut = &mut drained => return Ending::Drained { cut },
+            signal = signals.next() => match signal {
+                Signal::Terminate => return Ending::AtOnce,
+                Signal::Rescan => rescan.rescan(),
+            },
+        }
+    }
+}
+
+/// Addresses of the API server as a pod is told of them.
+fn api_server() -> Vec<IpAddr> {
+    std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok()).into_iter().collect()
 }

@@ -4,7 +4,11 @@
 //! it to the data plane, [`dns`] fills in what only a name is known of, [`admin`] tells what is going on, and [`app`]
 //! wires these together and owns the order in which they end. [`view`] is how a table is shown.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod dns;
+pub mod engine;
 pub mod source;
+pub mod store;
 pub mod view;

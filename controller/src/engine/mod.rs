@@ -1,0 +1,220 @@
+//! The loop: changes, hold-off, snapshot, compile, publish, report.
+//!
+//! The only writer of the table. The first change is compiled at once, later ones at most every hold-off; a change of
+//! EndpointSlices alone swaps the endpoints it touches at once and is compiled whole a little later, for the report's
+//! sake. Invariant: whatever goes wrong in a round, the last good table stays.
+
+mod report;
+mod round;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use portico_compile::{Options, compile};
+use portico_dataplane::Publisher;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
+
+pub use report::by_code;
+pub use state::{Current, Numbers, Phase, State};
+
+use crate::dns::{Dns, Guard};
+use crate::source::Event;
+use crate::store::{Dirty, Store};
+use report::{Problems, log_transitions};
+use round::{Outcome, Stage};
+
+/// The loop and what it remembers between rounds.
+#[derive(Debug)]
+pub struct Engine {
+    store: Store,
+    stage: Stage,
+    state: Arc<State>,
+    current: Current,
+    problems: Problems,
+    hold_off: Duration,
+    /// When the last round began.
+    last: Option<Instant>,
+    /// When everything is compiled again although nothing asks for it.
+    again: Option<Instant>,
+    /// The moment, seconds since 1970, at which time alone changes the report.
+    boundary: Option<i64>,
+    /// Whether the last whole round failed, so that the next change is compiled whole.
+    failed: bool,
+    /// When the oldest change that is not in effect was noticed.
+    noticed: Option<std::time::Instant>,
+}
+
+impl Engine {
+    /// An engine that has published nothing.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        hold_off: Duration,
+        publisher: Publisher,
+        dns: Dns,
+        guard: Guard,
+        state: Arc<State>,
+    ) -> Self {
+        let stage = Stage { compile, publisher, dns, guard: Arc::new(guard) };
+        let (current, problems) = Default::default();
+        let (last, again, boundary, failed, noticed) = Default::default();
+        let store = Store::new(options);
+        Self { store, stage, state, current, problems, hold_off, last, again, boundary, failed, noticed }
+    }
+
+    /// Follows a source until it ends.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut names = self.stage.dns.problems();
+        loop {
+            let due = self.due();
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.round().await;
+                continue;
+            }
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.take(event),
+                    None => return,
+                },
+                Ok(()) = names.changed() => {
+                    self.problems.names.clone_from(&names.borrow_and_update());
+                    self.tell();
+                }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+            // What came together is compiled together.
+            while let Ok(event) = events.try_recv() {
+                self.take(event);
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Change(change) => {
+                self.noticed = Some(self.noticed.map_or(change.noticed, |first| first.min(change.noticed)));
+                self.current.changed = Some(change.noticed);
+                self.store.apply(change);
+            }
+            Event::Trouble(trouble) => {
+                tracing::warn!("{trouble}");
+                self.state.set_trouble(trouble);
+            }
+        }
+    }
+
+    /// When the next round is to begin.
+    fn due(&self) -> Option<Instant> {
+        if !self.store.is_complete() {
+            return None;
+        }
+        let now = Instant::now();
+        let held_off = self.last.map_or(now, |last| last + self.hold_off);
+        let dirty = (!self.store.dirty().is_clean()).then_some(held_off);
+        // Clocks may be set, so a far moment is looked at again before it comes.
+        let boundary = self.boundary.map(|moment| now + seconds_until(moment).min(LONGEST_WAIT));
+        [dirty, self.again, boundary].into_iter().flatten().min()
+    }
+
+    async fn round(&mut self) {
+        let now = Instant::now();
+        let boundary = self.boundary.is_some_and(|moment| unix_now() >= moment);
+        let again = self.again.is_some_and(|again| again <= now);
+        let dirty = self.store.dirty();
+        let whole = dirty.objects || boundary || again || self.failed && !dirty.services.is_empty();
+        if !dirty.is_clean() {
+            self.last = Some(now);
+        }
+        let (snapshot, dirty) = self.store.snapshot(unix_now());
+        if dirty.diagnostics {
+            self.problems.source = self.store.diagnostics().to_vec();
+        }
+        self.current.snapshot = snapshot;
+        self.current.objects = self.store.counts().to_vec();
+        if whole {
+            self.again = None;
+            self.boundary = None;
+            self.whole().await;
+        } else if !dirty.services.is_empty() {
+            self.endpoints(dirty).await;
+        }
+        self.tell();
+    }
+
+    async fn whole(&mut self) {
+        let (stage, snapshot, previous) =
+            (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
+        let round = spawn_blocking(move || stage.whole(&snapshot, &previous)).await;
+        let Ok(Outcome { table, problems, keys, endpoints, next_boundary, took, swapped }) = round else {
+            self.failed = true;
+            self.state.numbers.panics.fetch_add(1, Ordering::Relaxed);
+            return tracing::error!("the compile panicked; the last table stays and the next change tries again");
+        };
+        self.failed = false;
+        self.boundary = next_boundary;
+        self.problems.compile = problems;
+        self.problems.keys = keys.unwrap_or(std::mem::take(&mut self.problems.keys));
+        self.problems.endpoints = endpoints;
+        self.current.compiled = Some(SystemTime::now());
+        self.state.numbers.compile.observe(took.as_secs_f64());
+        self.state.numbers.endpoint_swaps.fetch_add(swapped as u64, Ordering::Relaxed);
+        if let Some(table) = table {
+            tracing::info!(generation = table.generation(), "published a table, compiled in {took:?}");
+            self.current.table = table;
+            self.state.set_ready();
+        }
+        self.in_effect();
+    }
+
+    async fn endpoints(&mut self, dirty: Dirty) {
+        let (stage, snapshot, table) = (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
+        let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &dirty.services)).await;
+        match round {
+            Ok(swapped) => {
+                self.state.numbers.endpoint_swaps.fetch_add(swapped as u64, Ordering::Relaxed);
+                self.in_effect();
+            }
+            Err(_) => {
+                self.failed = true;
+                self.state.numbers.panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("reading endpoints panicked; the last ones stay and the next change tries again");
+            }
+        }
+        self.again.get_or_insert(Instant::now() + SETTLED);
+    }
+
+    fn in_effect(&mut self) {
+        if let Some(noticed) = self.noticed.take() {
+            self.state.numbers.effect.observe(noticed.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Lets others see what is now.
+    fn tell(&mut self) {
+        let report = self.problems.report(&self.current.snapshot);
+        log_transitions(&self.current.report, &report);
+        self.current.report = Arc::new(report);
+        self.state.set(self.current.clone());
+    }
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Time until a moment in seconds since 1970; never nothing, because the moment's second must have begun.
+fn seconds_until(moment: i64) -> Duration {
+    Duration::from_secs(moment.saturating_sub(unix_now()).try_into().unwrap_or(0))
+}
+
+/// Longest wait for a moment of the calendar.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// How long after a change of endpoints alone everything is compiled, for what the report and protocols owe to them.
+const SETTLED: Duration = Duration::from_secs(1);

@@ -1,0 +1,130 @@
+//! One round: a snapshot in, endpoints and perhaps a table out. Runs where blocking is allowed and touches no clock but
+//! to measure itself.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portico_compile::{Compiled, Key, Snapshot};
+use portico_dataplane::Publisher;
+use portico_shared::ir::{EndpointSource, UpstreamName};
+use portico_shared::table::RoutingTable;
+use portico_shared::{Code, Diagnostic, EndpointSet, Kind, ObjectRef, Severity};
+
+use super::report::key_problem;
+use crate::dns::{Dns, Guard};
+
+/// What compiles; a parameter so that a broken one can be put in its place.
+pub(super) type Compile = fn(&Snapshot) -> Compiled;
+
+/// What rounds need, cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub(super) compile: Compile,
+    pub(super) publisher: Publisher,
+    pub(super) dns: Dns,
+    pub(super) guard: Arc<Guard>,
+}
+
+/// What a whole round found.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The new table, if there is one.
+    pub(super) table: Option<Arc<RoutingTable>>,
+    pub(super) problems: Vec<Diagnostic>,
+    /// Certificates that the new table cannot use; `None` without a new table.
+    pub(super) keys: Option<Vec<Diagnostic>>,
+    pub(super) endpoints: Vec<Diagnostic>,
+    pub(super) next_boundary: Option<i64>,
+    /// Time that the compile took.
+    pub(super) took: Duration,
+    /// Endpoint sets that were swapped in kept upstreams.
+    pub(super) swapped: usize,
+}
+
+impl Stage {
+    /// Compiles everything and publishes what differs from `previous`.
+    pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable) -> Outcome {
+        let begun = Instant::now();
+        let Compiled { ir, mut endpoints, report, next_boundary, .. } = (self.compile)(snapshot);
+        let took = begun.elapsed();
+        let problems = self.restrict(snapshot, &mut endpoints);
+        let is_first = previous.generation() == 0;
+        let (mut table, mut keys) = (None, None);
+        let swapped = swap(previous, &endpoints);
+        if is_first || ir != **previous.ir() {
+            let built = RoutingTable::build(Arc::new(ir), previous, |name| endpoints.get(name).cloned());
+            let built = Arc::new(built);
+            // Names that are known fill their upstreams before the first request sees them.
+            self.dns.follow(&built);
+            keys = Some(self.publisher.publish(built.clone()).iter().map(key_problem).collect());
+            table = Some(built);
+        }
+        let report = report.diagnostics().to_vec();
+        Outcome { table, problems: report, keys, endpoints: problems, next_boundary, took, swapped }
+    }
+
+    /// Swaps the endpoints of these Services' upstreams and nothing else. Returns how many sets changed.
+    pub(super) fn endpoints_of(&self, snapshot: &Snapshot, table: &RoutingTable, services: &BTreeSet<Key>) -> usize {
+        let upstreams = table.upstreams().map(|cell| &cell.upstream);
+        let compiled = upstreams.filter(|upstream| upstream.source == EndpointSource::Compiled);
+        let touched = compiled.filter(|upstream| services.contains(&service(&upstream.name)));
+        let mut sets = touched
+            .map(|upstream| (upstream.name.clone(), Arc::new(portico_compile::endpoints(snapshot, &upstream.name))))
+            .collect::<HashMap<_, _>>();
+        self.restrict(snapshot, &mut sets);
+        swap(table, &sets)
+    }
+
+    /// Takes out addresses that an ExternalName may not lead to; those that are resolved were judged by the resolver.
+    fn restrict<'s>(
+        &self,
+        snapshot: &Snapshot,
+        sets: impl IntoIterator<Item = (&'s UpstreamName, &'s mut Arc<EndpointSet>)>,
+    ) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        for (name, set) in sets {
+            let Some(found) = snapshot.services.get(&service(name)) else { continue };
+            let kind = found.value.spec.as_ref().and_then(|spec| spec.type_.as_deref());
+            if kind != Some("ExternalName") {
+                continue;
+            }
+            let addresses = set.endpoints().iter().map(|endpoint| endpoint.address);
+            let (refused, allowed): (Vec<_>, Vec<_>) =
+                addresses.map(|it| (it, self.guard.refuse(it))).partition(|(_, reason)| reason.is_some());
+            if refused.is_empty() {
+                continue;
+            }
+            *set = Arc::new(EndpointSet::new(allowed.into_iter().map(|(address, _)| address)));
+            problems.extend(refused.into_iter().filter_map(|(address, reason)| {
+                Some(Diagnostic {
+                    severity: Severity::Error,
+                    code: Code::ExternalNameRefused,
+                    object: Some(ObjectRef::new(Kind::Service, &name.namespace, &name.service)),
+                    field: "spec.externalName".into(),
+                    location: None,
+                    message: format!("{address} is {} and is not used", reason?),
+                    hint: None,
+                })
+            }));
+        }
+        problems
+    }
+}
+
+/// Puts sets that differ into the upstreams of a table.
+fn swap<'s>(table: &RoutingTable, sets: impl IntoIterator<Item = (&'s UpstreamName, &'s Arc<EndpointSet>)>) -> usize {
+    let mut swapped = 0;
+    for (name, set) in sets {
+        let Some(cell) = table.upstream(name) else { continue };
+        if cell.upstream.source == EndpointSource::Compiled && *cell.endpoints.load() != **set {
+            cell.endpoints.store(set.clone());
+            swapped += 1;
+        }
+    }
+    swapped
+}
+
+fn service(name: &UpstreamName) -> Key {
+    Key { namespace: name.namespace.clone(), name: name.service.clone() }
+}
