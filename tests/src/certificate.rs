@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+pub use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::extensions::GeneralName;
 
 /// Signs certificates that a client can be told to trust.
 #[derive(Debug)]
@@ -120,6 +122,23 @@ impl Issued {
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.pkcs8.clone()).into()
     }
+}
+
+/// The DNS names of a certificate (RFC 5280 section 4.2.1.6).
+///
+/// # Panics
+/// When it is malformed.
+#[must_use]
+pub fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).expect("a certificate");
+    let names = parsed.subject_alternative_name().expect("at most one such extension");
+    let names = names.iter().flat_map(|extension| &extension.value.general_names);
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn pem(label: &str, der: &[u8]) -> String {

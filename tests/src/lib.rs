@@ -11,9 +11,11 @@
 //! | [`scripted`] | an upstream that answers with exact bytes, and one that refuses connections |
 //! | [`client`] | requests as bytes, over HTTP/1.1, HTTP/2, WebSocket and gRPC framing, plain or TLS |
 //! | [`certificate`] | an authority and what it signs |
+//! | [`dns`] | a name service that knows what it is told |
 
 pub mod certificate;
 pub mod client;
+pub mod dns;
 pub mod echo;
 pub mod grpc;
 pub mod manifest;

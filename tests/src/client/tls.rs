@@ -38,14 +38,43 @@ impl Tls {
         Self::with(Arc::new(AcceptAny), rustls::ALL_VERSIONS)
     }
 
-    /// Takes any certificate and speaks only these versions.
+    /// Takes any certificate and speaks TLS 1.2 only.
     #[must_use]
-    pub fn versions(versions: &[&'static SupportedProtocolVersion]) -> Self {
-        Self::with(Arc::new(AcceptAny), versions)
+    pub fn version_1_2() -> Self {
+        Self::with(Arc::new(AcceptAny), &[&rustls::version::TLS12])
+    }
+
+    /// Takes any certificate and speaks TLS 1.3 only.
+    #[must_use]
+    pub fn version_1_3() -> Self {
+        Self::with(Arc::new(AcceptAny), &[&rustls::version::TLS13])
+    }
+
+    /// Takes any certificate and agrees on keys by X25519MLKEM768 only.
+    #[must_use]
+    pub fn post_quantum_only() -> Self {
+        let kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
+        let provider = CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() };
+        Self::of(provider.into(), Arc::new(AcceptAny), &[&rustls::version::TLS13])
+    }
+
+    /// Whether a handshake resumed an earlier session.
+    #[must_use]
+    pub fn resumed(stream: &Stream) -> bool {
+        let Stream::Tls(tls) = stream else { return false };
+        tls.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     fn with(verifier: Arc<dyn ServerCertVerifier>, versions: &[&'static SupportedProtocolVersion]) -> Self {
-        let config = ClientConfig::builder_with_provider(provider())
+        Self::of(provider(), verifier, versions)
+    }
+
+    fn of(
+        provider: Arc<CryptoProvider>,
+        verifier: Arc<dyn ServerCertVerifier>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .expect("the provider speaks these versions")
             .dangerous()

@@ -1,0 +1,42 @@
+//! The real binary through real sockets: one module per feature, tests named after the row of the rules they hold.
+//!
+//! Every test stands alone: its own process, ports, manifests and upstreams.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands, in helpers, too")]
+
+mod access_log;
+mod admin;
+mod backends;
+mod classes;
+mod conflicts;
+mod conformance;
+mod default_backends;
+mod endpoint_slices;
+mod external_name;
+mod forwarding;
+mod framing;
+mod grpc;
+mod hosts;
+mod lifecycle;
+mod metrics;
+mod paths;
+mod primer;
+mod proxy_protocol;
+mod reload;
+mod retries;
+mod site;
+mod streaming;
+mod timeouts;
+mod tls;
+mod tls_secrets;
+mod upgrade;
+mod upstream_protocols;
+mod validation;
+mod verbs;
+
+use portico_tests::Setup;
+
+/// A process of the binary under test, to be set up.
+fn portico() -> Setup {
+    Setup::new(env!("CARGO_BIN_EXE_portico"))
+}
