@@ -44,6 +44,8 @@ pub struct Engine {
     again: Option<Instant>,
     /// The moment, seconds since 1970, at which time alone changes the report.
     boundary: Option<i64>,
+    /// Time that the last compile took.
+    took: Duration,
     /// Whether the last whole round failed, so that the next change is compiled whole.
     failed: bool,
     /// When the oldest change that is not in effect was noticed.
@@ -63,9 +65,9 @@ impl Engine {
     ) -> Self {
         let stage = Stage { compile, publisher, dns, guard: Arc::new(guard) };
         let (current, problems) = Default::default();
-        let (last, again, boundary, failed, noticed) = Default::default();
+        let (last, again, boundary, took, failed, noticed) = Default::default();
         let store = Store::new(options);
-        Self { store, stage, state, current, problems, hold_off, last, again, boundary, failed, noticed }
+        Self { store, stage, state, current, problems, hold_off, last, again, boundary, took, failed, noticed }
     }
 
     /// Follows a source until it ends.
@@ -157,7 +159,9 @@ impl Engine {
             return tracing::error!("the compile panicked; the last table stays and the next change tries again");
         };
         self.failed = false;
-        self.boundary = next_boundary;
+        self.took = took;
+        // A moment that has passed cannot come.
+        self.boundary = next_boundary.filter(|moment| *moment > self.current.snapshot.now);
         self.problems.compile = problems;
         self.problems.keys = keys.unwrap_or(std::mem::take(&mut self.problems.keys));
         self.problems.endpoints = endpoints;
@@ -186,7 +190,7 @@ impl Engine {
                 tracing::error!("reading endpoints panicked; the last ones stay and the next change tries again");
             }
         }
-        self.again.get_or_insert(Instant::now() + SETTLED);
+        self.again.get_or_insert(Instant::now() + SETTLED.max(self.took * SHARE));
     }
 
     fn in_effect(&mut self) {
@@ -218,3 +222,5 @@ fn seconds_until(moment: i64) -> Duration {
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// How long after a change of endpoints alone everything is compiled, for what the report and protocols owe to them.
 const SETTLED: Duration = Duration::from_secs(1);
+/// The same in times of what a compile takes, so that it never takes more than a small share of a processor.
+const SHARE: u32 = 10;
