@@ -19,11 +19,6 @@ pub(super) fn get<T: DeserializeOwned>(base: &str, path: &str, fields: &[(&str, 
     serde_json::from_slice(&body).with_context(|| format!("--admin {base}: not an answer of this version"))
 }
 
-/// Whether `path` below this URL is answered with success now.
-pub(super) async fn is_ok(base: &str, path: &str) -> bool {
-    fetch(base, path, &[]).await.is_ok()
-}
-
 async fn fetch(base: &str, path: &str, fields: &[(&str, &str)]) -> Result<Bytes> {
     let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
     let url: Uri = format!("{}{path}{}", base.trim_end_matches('/'), query(fields)).parse()?;

@@ -7,6 +7,7 @@ mod args;
 mod ask;
 mod check;
 mod completions;
+mod demo;
 mod explain;
 mod load;
 mod logging;
@@ -15,6 +16,7 @@ mod paint;
 #[cfg(test)]
 mod reference;
 mod routes;
+mod serve;
 mod settings;
 mod show;
 #[cfg(test)]
@@ -59,7 +61,7 @@ fn decide(arguments: impl IntoIterator<Item = OsString>) -> (u8, Option<String>)
         Ok(Answer::Yes) => (0, None),
         Ok(Answer::No) => (1, None),
         Err(error) if is_broken_pipe(&error) => (0, None),
-        Err(error) => (2, Some(flat(&format!("{error:#}")))),
+        Err(error) => (2, Some(flat(&told(&error)))),
     }
 }
 
@@ -69,7 +71,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
 
 fn perform(command: &Command) -> anyhow::Result<Answer> {
     match command {
-        Command::Serve(_) | Command::Demo(_) => anyhow::bail!("not yet"),
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Check(args) => check::run(args),
         Command::Routes(args) => routes::run(args),
         Command::Explain(args) => explain::run(args),
@@ -99,6 +102,19 @@ fn one_line(rendered: &str) -> String {
             (true, _) => out.push_str(line),
             (false, Some(tip)) => out.extend(["; ", tip]),
             (false, None) => out.extend([" ", line]),
+        }
+    }
+    out
+}
+
+/// An error with its causes, each told once although some name their cause themselves.
+fn told(error: &anyhow::Error) -> String {
+    let mut out = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if out.is_empty() {
+            out = cause;
+        } else if !out.ends_with(&cause) {
+            out.extend([": ", &cause]);
         }
     }
     out

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use portico_shared::ir::{
-    Action, Balance, Certificate, EndpointSource, Listener, PathMatch, Protocol, Route, ValueMatch, VirtualHost,
+    Action, Balance, Certificate, EndpointSource, HostPattern, Listener, PathMatch, Protocol, Route, ValueMatch,
+    VirtualHost,
 };
 use portico_shared::table::UpstreamCell;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,10 @@ pub struct HostView {
     /// Its own certificate, as `namespace/secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Certificate that a client asking for this host is shown, its own or another's, as `namespace/secret`; `None` is
+    /// a self-signed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown_certificate: Option<String>,
     /// Routes, the ones that are tried first on top.
     pub routes: Vec<RouteView>,
     /// Where misses of this host go.
@@ -151,21 +156,28 @@ impl Served<'_> {
     fn listener(&self, listener: &Listener) -> ListenerView {
         ListenerView {
             name: listener.name.to_string(),
-            hosts: listener.virtual_hosts.iter().map(|host| self.host(host)).collect(),
+            hosts: listener.virtual_hosts.iter().map(|host| self.host(&listener.name, host)).collect(),
             fallback: listener.fallback.as_deref().map(|route| self.route(route)),
             default_certificate: listener.default_certificate.as_ref().map(ToString::to_string),
         }
     }
 
-    fn host(&self, host: &VirtualHost) -> HostView {
+    fn host(&self, listener: &str, host: &VirtualHost) -> HostView {
         let mut routes: Vec<&Arc<Route>> = host.routes.iter().collect();
         // Stable: of equal rules the older one stays first.
         routes.sort_by_key(|route| {
             let matcher = &route.matcher;
             (matches!(matcher.path, PathMatch::Prefix(_)), std::cmp::Reverse(matcher.path.path().len()))
         });
+        let name = match &host.pattern {
+            HostPattern::Exact(name) => Some(name.to_string()),
+            HostPattern::OneLabel(suffix) | HostPattern::ManyLabels(suffix) => Some(format!("*.{suffix}")),
+            HostPattern::Any => None,
+        };
+        let choice = self.table.listener(listener).map(|listener| listener.certificate(name.as_deref()));
         HostView {
             host: host.pattern.to_string(),
+            shown_certificate: choice.and_then(|choice| choice.certificate()).map(|shown| shown.name.to_string()),
             certificate: host.certificate.as_ref().map(ToString::to_string),
             routes: routes.into_iter().map(|route| self.route(route)).collect(),
             fallback: host.fallback.as_deref().map(|route| self.route(route)),

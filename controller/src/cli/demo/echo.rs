@@ -33,7 +33,8 @@ struct Answer<'a> {
     /// Path and query.
     target: &'a str,
     protocol: &'a str,
-    headers: BTreeMap<&'a str, Vec<String>>,
+    /// Fields by name; values of a field that came twice are joined.
+    headers: BTreeMap<&'a str, String>,
     /// The request body as text; absent when there was none.
     #[serde(skip_serializing_if = "String::is_empty")]
     body: String,
@@ -97,13 +98,39 @@ async fn answer(
     Ok(Response::builder().header(header::CONTENT_TYPE, "application/json").body(Full::from(text))?)
 }
 
-fn fields(headers: &HeaderMap) -> BTreeMap<&str, Vec<String>> {
-    let mut fields = BTreeMap::<_, Vec<_>>::new();
-    for (name, value) in headers {
-        fields.entry(name.as_str()).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
-    }
-    fields
+fn fields(headers: &HeaderMap) -> BTreeMap<&str, String> {
+    let joined = |name| {
+        let values: Vec<_> = headers.get_all(name).iter().map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
+        values.join(", ")
+    };
+    headers.keys().map(|name| (name.as_str(), joined(name))).collect()
 }
 
 /// Largest request body that is held in memory to be sent back, in octets.
 const LARGEST: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use portico_tests::client::Call;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_says_who_it_is_and_what_it_received() {
+        let echo = Echo::bind("default/web".to_owned()).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, echo.port().unwrap()));
+        tokio::spawn(echo.run());
+        let answer = Call::new("POST", "/x?y=1").host("a.test").body("ab").to(address).await.unwrap().json();
+        for (field, expected) in [
+            ("service", json!("default/web")),
+            ("endpoint", json!(address.to_string())),
+            ("method", json!("POST")),
+            ("target", json!("/x?y=1")),
+            ("body", json!("ab")),
+        ] {
+            assert_eq!(answer[field], expected, "{answer}");
+        }
+        assert_eq!(answer["headers"]["host"], json!("a.test"));
+    }
+}

@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use super::stage::{HOST, Stage};
-use crate::cli::ask;
+use crate::app::App;
 
 /// Where the demo listens.
 #[derive(Clone, Copy, Debug)]
@@ -16,13 +15,22 @@ pub(super) struct Addresses {
     pub(super) admin: SocketAddr,
 }
 
+impl Addresses {
+    /// Where a bound Portico listens, as a client on this machine reaches it.
+    pub(super) fn of(app: &App) -> Self {
+        let bound = app.addresses();
+        let [http, https] = bound.dataplane[..] else { unreachable!("serve binds HTTP and HTTPS") };
+        let (status, admin) = (bound.status, bound.admin);
+        Self { http: reached(http), https: reached(https), status: reached(status), admin: reached(admin) }
+    }
+}
+
 /// Commands that work as printed.
 pub(super) fn text(stage: &Stage, addresses: &Addresses) -> String {
     let portico = std::env::current_exe().map_or_else(|_| "portico".to_owned(), |path| quote(&path));
     let manifests = quote(&stage.manifests());
     let authority = quote(&stage.authority());
-    let (http, https) = (reached(addresses.http), reached(addresses.https));
-    let (status, admin) = (reached(addresses.status), reached(addresses.admin));
+    let Addresses { http, https, status, admin } = addresses;
     let (port, address) = (https.port(), https.ip());
     format!(
         "\
@@ -57,13 +65,6 @@ Each request is logged below. Ctrl-C ends it.
     )
 }
 
-/// Waits until the table is served.
-pub(super) async fn ready(status: SocketAddr) {
-    while !ask::is_ok(&format!("http://{}", reached(status)), "/readyz").await {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// The address as a client on this machine reaches it.
 fn reached(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn commands_name_the_ports_in_use() {
         let stage = Stage::build().unwrap();
-        let at = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let at = |port| reached(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
         let addresses = Addresses { http: at(18080), https: at(18443), status: at(19090), admin: at(19091) };
         let text = text(&stage, &addresses);
         for part in [

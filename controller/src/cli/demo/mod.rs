@@ -8,70 +8,90 @@ mod stage;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::thread;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use portico_dataplane::BindError;
 
-use super::args::{Command, DemoArgs};
+use super::args::{Command, DemoArgs, ServeArgs};
 use super::{Answer, logging, parse, settings, write_out};
-use crate::app;
+use crate::app::{self, App, Settings, Signals, StartError};
+use crate::engine::{Phase, State};
 use guide::Addresses;
 use stage::{SECRET, Stage};
 
 pub(super) fn run(args: &DemoArgs) -> Result<Answer> {
     let mut stage = Stage::build()?;
-    let addresses = Addresses {
-        http: free("--http", args.http)?,
-        https: free("--https", args.https)?,
-        status: free("the status port", SocketAddr::from(([127, 0, 0, 1], 9090)))?,
-        admin: free("the admin port", SocketAddr::from(([127, 0, 0, 1], 9091)))?,
-    };
-    let serve = as_typed(&stage, &addresses)?;
+    let serve = as_typed(&stage, args)?;
     let settings = settings::serve(&serve)?;
     logging::start(serve.log.log_level, serve.log.log_format);
-    let echoes = std::mem::take(&mut stage.echoes);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let text = guide::text(&stage, &addresses);
-    thread::Builder::new().name("portico-demo".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            for echo in echoes {
-                tokio::spawn(echo.run());
-            }
-            guide::ready(addresses.status).await;
-            // Whoever closed stdout does not want to read it.
-            drop(write_out(&text));
-            std::future::pending::<()>().await;
-        });
-    })?;
-    app::run(settings)?;
-    Ok(Answer::Yes)
+    let runtime = app::control_runtime()?;
+    let ending = runtime.block_on(async {
+        for echo in std::mem::take(&mut stage.echoes) {
+            tokio::spawn(echo.run());
+        }
+        let app = bind(settings)?;
+        let text = guide::text(&stage, &Addresses::of(&app));
+        tokio::spawn(guide_when_ready(app.state(), text));
+        app.run(Signals::of_process()?).await.map_err(anyhow::Error::from)
+    });
+    runtime.shutdown_background();
+    ending.map(|_| Answer::Yes)
 }
 
 /// The demo as a command line of `serve`, so that flags mean the same in both.
-fn as_typed(stage: &Stage, addresses: &Addresses) -> Result<Box<super::args::ServeArgs>> {
+fn as_typed(stage: &Stage, args: &DemoArgs) -> Result<Box<ServeArgs>> {
     let mut words: Vec<OsString> = ["portico", "serve", "--manifests"].map(OsString::from).into();
     words.push(stage.manifests().into());
-    let Addresses { http, https, status, admin } = addresses;
-    for (flag, address) in [("--http", http), ("--https", https), ("--status", status), ("--admin", admin)] {
+    for (flag, address) in [("--http", args.http), ("--https", args.https)] {
         words.extend([flag.into(), address.to_string().into()]);
     }
-    let fixed = ["--default-tls-secret", SECRET, "--access-log", "text", "--log-level", "warn"];
-    words.extend(fixed.into_iter().chain(["--drain-delay", "0", "--drain-timeout", "2s"]).map(OsString::from));
+    let fixed = ["--status", "127.0.0.1:9090", "--admin", "127.0.0.1:9091", "--default-tls-secret", SECRET];
+    let quick = ["--access-log", "text", "--log-level", "warn", "--drain-delay", "0", "--drain-timeout", "2s"];
+    words.extend(fixed.into_iter().chain(quick).map(OsString::from));
     match parse(words)?.command {
         Command::Serve(args) => Ok(args),
-        _ => unreachable!("the words begin with serve"),
+        other => unreachable!("the words begin with serve, not {other:?}"),
     }
 }
 
-/// `wanted` when nobody has it, else a free port of the same address.
-fn free(name: &str, wanted: SocketAddr) -> Result<SocketAddr> {
-    let taken = match TcpListener::bind(wanted) {
-        Ok(listener) => return Ok(listener.local_addr()?),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => error,
-        Err(error) => return Err(error).with_context(|| format!("{name} {wanted}")),
-    };
-    let address = TcpListener::bind(SocketAddr::new(wanted.ip(), 0))?.local_addr()?;
-    writeln!(io::stderr(), "portico: {name} {wanted}: {taken}; {address} is used instead")?;
-    Ok(address)
+/// Takes the ports, and other ones where these are taken.
+fn bind(mut settings: Settings) -> Result<App> {
+    loop {
+        let (taken, reason) = match App::bind(settings.clone()) {
+            Ok(app) => return Ok(app),
+            Err(error) => match in_use(&error) {
+                Some(address) if address.port() != 0 => (address, error.to_string()),
+                _ => return Err(error.into()),
+            },
+        };
+        writeln!(io::stderr(), "portico: {reason}; another port is used instead")?;
+        let dataplane = settings.dataplane.bindings.iter_mut().map(|binding| &mut binding.address);
+        for address in dataplane.chain([&mut settings.status, &mut settings.admin]) {
+            if *address == taken {
+                address.set_port(0);
+            }
+        }
+    }
+}
+
+/// The address that somebody else has.
+fn in_use(error: &StartError) -> Option<SocketAddr> {
+    match error {
+        StartError::Dataplane(BindError::Address { address, source })
+        | StartError::Status { address, source }
+        | StartError::Admin { address, source } => (source.kind() == io::ErrorKind::AddrInUse).then_some(*address),
+        _ => None,
+    }
+}
+
+async fn guide_when_ready(state: Arc<State>, text: String) {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    while state.phase() != Phase::Ready {
+        look.tick().await;
+    }
+    // Whoever closed stdout does not want to read it.
+    drop(write_out(&text));
 }

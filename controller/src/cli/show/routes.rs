@@ -52,15 +52,15 @@ fn line(cells: [&str; COLUMNS], widths: [usize; COLUMNS]) -> String {
 
 fn rows(view: &RoutesView, listener: &ListenerView) -> Vec<Row> {
     let default = listener.default_certificate.as_deref();
-    let mut rows: Vec<_> = listener.hosts.iter().flat_map(|host| host_rows(view, host, default)).collect();
+    let mut rows: Vec<_> = listener.hosts.iter().flat_map(|host| host_rows(view, host)).collect();
     if let Some(route) = &listener.fallback {
         rows.push(row(view, "(any)", "(no match)", route, default));
     }
     rows
 }
 
-fn host_rows<'a>(view: &'a RoutesView, host: &'a HostView, default: Option<&'a str>) -> impl Iterator<Item = Row> + 'a {
-    let certificate = host.certificate.as_deref().or(default);
+fn host_rows<'a>(view: &'a RoutesView, host: &'a HostView) -> impl Iterator<Item = Row> + 'a {
+    let certificate = host.shown_certificate.as_deref();
     let routes = host.routes.iter().map(move |route| row(view, &host.host, &route.path, route, certificate));
     routes.chain(host.fallback.iter().map(move |route| row(view, &host.host, "(no match)", route, certificate)))
 }
@@ -77,7 +77,7 @@ fn row(view: &RoutesView, host: &str, path: &str, route: &RouteView, certificate
         "" => origin.name.clone(),
         namespace => format!("{namespace}/{}", origin.name),
     };
-    let certificate = certificate.unwrap_or("-").to_owned();
+    let certificate = certificate.unwrap_or("self-signed").to_owned();
     Row { cells: [host.to_owned(), path, path_type.to_owned(), ingress, upstream, endpoints, certificate], served }
 }
 

@@ -78,7 +78,7 @@ fn table() -> RoutesView {
         "listeners": [{
             "name": "ingress",
             "hosts": [{
-                "host": "a.test", "certificate": "default/tls",
+                "host": "a.test", "shown_certificate": "default/tls",
                 "routes": [route("/cart", &broken), route("/", &forward)], "fallback": route("/", &dns),
             }],
             "fallback": route("/", &forward),
@@ -100,7 +100,7 @@ HOST    PATH        TYPE     INGRESS       UPSTREAM             ENDPOINTS       
 a.test  /cart       Prefix   default/shop  503 ServiceNotFound  -                        default/tls
 a.test  /           Prefix   default/shop  default/web:80       192.0.2.1:80 and 2 more  default/tls
 a.test  (no match)  default  default/shop  default/out:80       dns out.test:80          default/tls
-(any)   (no match)  default  default/shop  default/web:80       192.0.2.1:80 and 2 more  -
+(any)   (no match)  default  default/shop  default/web:80       192.0.2.1:80 and 2 more  self-signed
 
 4 routes on 1 host, 2 upstreams, 0 certificates
 ";

@@ -30,7 +30,8 @@ pub struct Listing {
 /// Reads these files and directories. Fails when one of them cannot be read; what cannot be read below a directory is
 /// a diagnostic.
 pub fn read_once(roots: &[PathBuf], limits: Limits) -> Result<Listing, Unreadable> {
-    let mut tree = Tree::look(roots);
+    let (pipes, roots): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(|root| is_pipe(root));
+    let mut tree = Tree::look(&roots);
     if let Some(path) = roots.iter().find(|root| tree.unreadable.contains_key(*root)) {
         let source = tree.unreadable.remove(path).unwrap_or_else(|| io::ErrorKind::NotFound.into());
         return Err(Unreadable { path: path.clone(), source });
@@ -38,11 +39,11 @@ pub fn read_once(roots: &[PathBuf], limits: Limits) -> Result<Listing, Unreadabl
     let mut index = Index::default();
     let mut files = 0;
     for (name, found) in &tree.files {
-        take(&mut index, name, file::read(&found.real, limits.file), limits, roots)?;
+        take(&mut index, name, file::read(&found.real, limits.file), limits, &roots)?;
         files += 1;
     }
-    for name in roots.iter().filter(|root| is_pipe(root)) {
-        take(&mut index, name, read_pipe(name, limits.file), limits, roots)?;
+    for name in &pipes {
+        take(&mut index, name, read_pipe(name, limits.file), limits, &pipes)?;
         files += 1;
     }
     let unreadable = tree.unreadable.iter().map(|(path, error)| {
