@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version, header};
@@ -18,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// One endpoint of a Service: a loopback port that answers.
 #[derive(Debug)]
 pub(super) struct Echo {
-    service: String,
+    service: Arc<str>,
     listener: std::net::TcpListener,
 }
 
@@ -42,10 +43,10 @@ struct Answer<'a> {
 
 impl Echo {
     /// Takes a free port.
-    pub(super) fn bind(service: String) -> io::Result<Self> {
+    pub(super) fn bind(service: &str) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
-        Ok(Self { service, listener })
+        Ok(Self { service: service.into(), listener })
     }
 
     /// The port taken.
@@ -56,23 +57,25 @@ impl Echo {
     /// Answers for as long as the runtime lives.
     pub(super) async fn run(self) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
-        let service: &'static str = self.service.leak();
         loop {
             // A connection that fails while it is taken concerns nobody else.
             if let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(talk(stream, service));
+                tokio::spawn(talk(stream, self.service.clone()));
             }
         }
     }
 }
 
-async fn talk(stream: TcpStream, service: &'static str) {
+async fn talk(stream: TcpStream, service: Arc<str>) {
     let Ok(endpoint) = stream.local_addr() else { return };
-    let answer = service_fn(move |request| async move {
-        Ok::<_, Infallible>(match answer(service, endpoint, request).await {
-            Ok(response) => response,
-            Err(_) => Response::builder().status(413).body(Full::default()).expect("a bare status is a response"),
-        })
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move {
+            Ok::<_, Infallible>(match answer(&service, endpoint, request).await {
+                Ok(response) => response,
+                Err(_) => Response::builder().status(413).body(Full::default()).expect("a bare status is a response"),
+            })
+        }
     });
     // A client that goes away in the middle is no news.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
@@ -118,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_says_who_it_is_and_what_it_received() {
-        let echo = Echo::bind("default/web".to_owned()).unwrap();
+        let echo = Echo::bind("default/web").unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, echo.port().unwrap()));
         tokio::spawn(echo.run());
         let answer = Call::new("POST", "/x?y=1").host("a.test").body("ab").to(address).await.unwrap().json();

@@ -95,3 +95,21 @@ async fn guide_when_ready(state: Arc<State>, text: String) {
     // Whoever closed stdout does not want to read it.
     drop(write_out(&text));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_port_is_used_when_one_is_taken() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = held.local_addr().unwrap();
+        let args = DemoArgs { http, https: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let stage = Stage::build().unwrap();
+        let settings = settings::serve(&as_typed(&stage, &args).unwrap()).unwrap();
+        let app = app::control_runtime().unwrap().block_on(async { bind(settings).unwrap() });
+        let bound = app.addresses().dataplane[0];
+        assert_eq!(bound.ip(), http.ip());
+        assert!(bound.port() != http.port() && bound.port() != 0);
+    }
+}

@@ -75,7 +75,7 @@ impl Stage {
             let ports = service.value.spec.as_ref().and_then(|spec| spec.ports.as_ref());
             let port_name = ports.and_then(|ports| ports.first()?.name.clone()).unwrap_or_default();
             for number in 1..=ENDPOINTS {
-                let echo = Echo::bind(service.key().to_string()).context("no free port on loopback")?;
+                let echo = Echo::bind(&service.key().to_string()).context("no free port on loopback")?;
                 slices.push(json!({
                     "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
                     "metadata": {
