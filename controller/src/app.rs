@@ -4,6 +4,8 @@
 //! anything. Then: source, engine, first table, readiness. At the end: readiness off, drain, status and admin last.
 
 mod signals;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
