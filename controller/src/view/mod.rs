@@ -6,6 +6,8 @@
 pub mod diagnostics;
 pub mod explain;
 pub mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
