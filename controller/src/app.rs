@@ -7,11 +7,11 @@ mod signals;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use portico_dataplane::{BindError, Dataplane, Running};
 use tokio::sync::{mpsc, watch};
@@ -100,6 +100,16 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
+/// `http=ADDR https=ADDR status=ADDR admin=ADDR`, as the log has it; whoever let the system choose ports reads it there.
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, address) in ["http", "https"].into_iter().zip(&self.dataplane) {
+            write!(f, "{name}={address} ")?;
+        }
+        write!(f, "status={} admin={}", self.status, self.admin)
+    }
+}
+
 /// A bound Portico that does not run yet.
 #[derive(Debug)]
 pub struct App {
@@ -178,7 +188,7 @@ impl App {
         let answers = Arc::new(Status::new(state.clone(), registry));
         tasks.spawn(status.serve(answers, stopped.clone()));
         tasks.spawn(admin.serve(Arc::new(Debug::new(state.clone())), stopped));
-        tracing::info!(?addresses, workers = settings.dataplane.workers, "started");
+        tracing::info!("listening {addresses} workers={}", settings.dataplane.workers);
 
         let rescan = source.rescan();
         let (sender, events) = mpsc::channel(QUEUE);
