@@ -1,6 +1,8 @@
 //! The log on stderr. The access log is the data plane's and goes to stdout.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::args::log::{LogFormat, LogLevel};
 use super::paint::Paint;
@@ -15,10 +17,24 @@ pub(super) fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter(level));
     // It fails only when a log runs already.
     let _ = match format {
-        LogFormat::Text => log.with_ansi(Paint::for_stderr().is_on()).with_target(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(Paint::for_stderr().is_on()).with_target(false)).try_init(),
+        LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
 }
+
+/// Protocol libraries warn of what a client does wrong, which any client could fill the log with: they are heard only
+/// when somebody looks for the cause of something.
+fn filter(level: LevelFilter) -> Targets {
+    let filter = Targets::new().with_default(level);
+    if level > LevelFilter::INFO {
+        return filter;
+    }
+    let quiet = level.min(LevelFilter::ERROR);
+    LIBRARIES.iter().fold(filter, |filter, library| filter.with_target(*library, quiet))
+}
+
+const LIBRARIES: [&str; 5] = ["h2", "hyper", "hyper_util", "rustls", "hickory_resolver"];
