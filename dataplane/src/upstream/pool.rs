@@ -111,7 +111,8 @@ impl EndpointPool {
                 return Ok(self.lease(sender, config, true));
             }
         }
-        let sender = self.open(transport, config, upgrade).await?;
+        // Opening is rare and its future large: on the heap it costs ordinary requests nothing.
+        let sender = Box::pin(self.open(transport, config, upgrade)).await?;
         Ok(self.lease(sender, config, false))
     }
 
