@@ -29,6 +29,8 @@ struct Pending {
     noticed: Instant,
     /// Since when somebody is writing without having closed the file.
     writing: Option<Instant>,
+    /// Since when its content is not believed because it may be half of something.
+    doubted: Option<Instant>,
     /// Since when the file is not there.
     absent: Option<Instant>,
 }
@@ -127,7 +129,7 @@ impl Worker {
         if self.look <= now {
             self.look_at_everything();
         }
-        let Some(noticed) = self.work(now + COALESCE) else { return !self.events.is_closed() };
+        let Some(noticed) = self.work(now + SLACK) else { return !self.events.is_closed() };
         match self.index.changes() {
             Some((objects, diagnostics)) => self.tell(Change { objects, diagnostics, noticed }),
             None => true,
@@ -309,8 +311,10 @@ impl Worker {
             }
         };
         pending.absent = None;
-        if draft.is_doubtful() && pending.writing.is_none() && draft.file.stamp.is_some_and(is_fresh) {
-            pending.due = Some(Instant::now() + SETTLE);
+        let now = Instant::now();
+        let doubtful = draft.is_doubtful() && pending.writing.is_none() && draft.file.stamp.is_some_and(is_fresh);
+        if doubtful && now < *pending.doubted.get_or_insert(now) + LONGEST_DOUBT {
+            pending.due = Some(now + SETTLE);
             return true;
         }
         let file = if pending.writing.is_some() { draft.keep_lost(&title) } else { draft.file };
@@ -358,12 +362,12 @@ impl Worker {
 
 impl Pending {
     fn new(now: Instant) -> Self {
-        Self { due: None, noticed: now, writing: None, absent: None }
+        Self { due: None, noticed: now, writing: None, doubted: None, absent: None }
     }
 
     /// After a read: stays only to remember that somebody is writing.
     fn wait_for_writer(&mut self) -> bool {
-        self.due = None;
+        (self.due, self.doubted) = (None, None);
         self.writing.is_some()
     }
 }
@@ -380,8 +384,12 @@ fn is_link(path: &Path) -> bool {
 
 /// How long hints of one file are gathered.
 const COALESCE: Duration = Duration::from_millis(10);
+/// What is due this soon is done at once.
+const SLACK: Duration = Duration::from_millis(1);
 /// How long a content that takes something away must lie still.
 const SETTLE: Duration = Duration::from_millis(20);
+/// How long a content is doubted at most: a file that is rewritten all the time must get through.
+const LONGEST_DOUBT: Duration = Duration::from_millis(100);
 /// How long a missing file counts as between two names.
 const GRACE: Duration = Duration::from_millis(40);
 /// How long a writer may pause before its file is read although it is open.
