@@ -83,7 +83,7 @@ impl Dns {
         self.inner.lock().counts()
     }
 
-    /// Resolves what is due, at most [`CONCURRENCY`] names at a time, for ever.
+    /// Resolves what is due, at most 32 names at a time, for ever.
     pub async fn run(self) {
         let mut running = JoinSet::new();
         loop {
