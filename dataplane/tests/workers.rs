@@ -1,11 +1,9 @@
 //! Workers among themselves: every endpoint is touched, no worker stays idle, the table swaps under them, they drain.
 
-mod kit;
-
 use std::collections::HashSet;
 use std::time::Duration;
 
-use kit::{endpoint, eventually, exchange, head, start, table};
+use crate::kit::{endpoint, eventually, exchange, head, start, table};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

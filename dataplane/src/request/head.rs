@@ -29,8 +29,10 @@ pub(crate) fn check<'a, B>(request: &'a Request<B>, limits: &Limits, tls: bool) 
         return Err(ProxyError::Malformed("the method PRI is reserved"));
     }
     framing(request)?;
-    if let Some(expect) = request.headers().get(EXPECT)
-        && (!expect.as_bytes().eq_ignore_ascii_case(b"100-continue") || request.version() != Version::HTTP_11)
+    // HTTP/1.0 and HTTP/2 clients get no 100 from hyper; they must not wait for one for ever (RFC 9110 section 10.1.1).
+    let mut expectations = request.headers().get_all(EXPECT).iter();
+    if let Some(expect) = expectations.next()
+        && (!expect.as_bytes().eq_ignore_ascii_case(b"100-continue") || expectations.next().is_some())
     {
         return Err(ProxyError::Expectation);
     }

@@ -12,8 +12,9 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
-use http::header::{CONTENT_LENGTH, SERVER, STRICT_TRANSPORT_SECURITY, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, SERVER, STRICT_TRANSPORT_SECURITY, TE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use portico_shared::table::RequestView;
@@ -30,8 +31,9 @@ use crate::upstream::{Answer, Lease, Outgoing, forward};
 
 /// Answers a request, whatever happens.
 pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming>) -> Response<ResponseBody> {
-    let form = Form::of(request.headers());
+    let form = Form::of(&request);
     let version = request.version();
+    let has_body = !request.body().is_end_stream();
     let mut exchange = Exchange::begin(downstream.clone(), &request);
     let answered = AssertUnwindSafe(answer(&mut exchange, request)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| {
@@ -47,6 +49,10 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
         }
     };
     leave(&downstream, version, response.headers_mut());
+    // What is left of the body would have to be read before the next request; how much it is nobody knows.
+    if version != Version::HTTP_2 && has_body && exchange.upload.as_ref().is_none_or(|it| it.ended().is_none()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     exchange.status = response.status().as_u16();
     exchange.complete = true;
     response.map(|body| body.of(exchange))
@@ -88,7 +94,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     }
     let most = policies.max_body_size.or(config.limits.body);
     check_announced_size(request.headers(), most)?;
-    let stream = Form::of(request.headers()) == Form::Grpc;
+    let stream = Form::of(&request) == Form::Grpc;
     let trailers = stream || head::tokens(request.headers(), TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let target = redirect::target(&head.path, request.uri());
     let authority = request.uri().authority().cloned();
@@ -104,8 +110,8 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     }
     let body = RequestBody::new(body, BodyRules::new(&config.timers, most, stream));
     exchange.upload = body.upload().cloned();
-    let outgoing =
-        Outgoing { method: parts.method, target, headers: parts.headers, extensions: parts.extensions, body, upgrade };
+    let http::request::Parts { method, headers, extensions, .. } = parts;
+    let outgoing = Outgoing { method, target, headers, extensions, body, upgrade, stream };
     let answer = forward(exchange, &route, outgoing).await?;
     Ok(Answered::Upstream(Box::new((answer, trailers))))
 }
@@ -157,7 +163,7 @@ async fn upgraded_exchange(mut exchange: Box<Exchange>, lease: Lease, sides: (On
 /// While draining, every HTTP/1 answer asks the client to come back on another connection.
 fn leave(downstream: &Downstream, version: Version, headers: &mut HeaderMap) {
     if downstream.worker.leaving() && version != Version::HTTP_2 {
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! From an error to a response: status, reason, format.
 
 use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::error::ProxyError;
@@ -18,10 +18,11 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form that the request's fields ask for.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    /// The form that the request asks for.
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
         let field = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-        if field(CONTENT_TYPE).starts_with("application/grpc") {
+        if request.version() == Version::HTTP_2 && field(CONTENT_TYPE).starts_with("application/grpc") {
             Self::Grpc
         } else if field(ACCEPT).contains("json") {
             Self::Json
@@ -157,15 +158,16 @@ mod tests {
 
     #[test]
     fn form_follows_the_request() {
-        for (name, value, expected) in [
-            (ACCEPT, "application/json", Form::Json),
-            (ACCEPT, "application/problem+json", Form::Json),
-            (ACCEPT, "text/html", Form::Text),
-            (CONTENT_TYPE, "application/grpc+proto", Form::Grpc),
-            (CONTENT_TYPE, "application/json", Form::Text),
+        for (version, name, value, expected) in [
+            (Version::HTTP_11, ACCEPT, "application/json", Form::Json),
+            (Version::HTTP_2, ACCEPT, "application/problem+json", Form::Json),
+            (Version::HTTP_11, ACCEPT, "text/html", Form::Text),
+            (Version::HTTP_2, CONTENT_TYPE, "application/grpc+proto", Form::Grpc),
+            (Version::HTTP_11, CONTENT_TYPE, "application/grpc", Form::Text),
+            (Version::HTTP_2, CONTENT_TYPE, "application/json", Form::Text),
         ] {
-            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(value))]);
-            assert_eq!(Form::of(&headers), expected, "{name}: {value}");
+            let request = Request::builder().version(version).header(&name, value).body(()).unwrap();
+            assert_eq!(Form::of(&request), expected, "{name}: {value}");
         }
     }
 }

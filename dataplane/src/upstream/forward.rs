@@ -7,18 +7,19 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use portico_shared::ir::UpstreamName;
 use tokio::time::{Instant, sleep_until};
 
+use super::answer::{Answer, accept};
 use super::connect::Transport;
 use super::pool::{EndpointPool, Lease, LentSender};
 use crate::balance::Balancer;
-use crate::config::Config;
 use crate::request::{Exchange, ProxyError, RequestBody, Upload, idempotent};
 use crate::worker::{RouteState, Worker};
 
@@ -33,6 +34,8 @@ pub(crate) struct Outgoing {
     pub(crate) body: RequestBody,
     /// Present when the client asks for a WebSocket.
     pub(crate) upgrade: Option<OnUpgrade>,
+    /// gRPC: both bodies may take their time.
+    pub(crate) stream: bool,
 }
 
 impl Outgoing {
@@ -66,19 +69,8 @@ impl Kept {
         let Self { method, target, headers, extensions } = self;
         let (method, target, headers) = (method.clone(), target.clone(), headers.clone());
         let extensions = extensions.clone();
-        Outgoing { method, target, headers, extensions, body, upgrade: None }.into_request(false).0
+        Outgoing { method, target, headers, extensions, body, upgrade: None, stream: false }.into_request(false).0
     }
-}
-
-/// An upstream's response head, with the connection that its body comes on.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) lease: Lease,
-    /// Longest silence within the body.
-    pub(crate) body_idle: Duration,
-    /// Both sides of a connection that has switched protocols.
-    pub(crate) upgrade: Option<(OnUpgrade, OnUpgrade)>,
 }
 
 /// Why one try failed.
@@ -168,8 +160,7 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn new(worker: &'a Worker, route: &RouteState, balancer: &'a Balancer, outgoing: &Outgoing) -> Self {
         let config = &worker.config;
-        let media = outgoing.headers.get(CONTENT_TYPE);
-        let stream = media.is_some_and(|media| media.as_bytes().starts_with(b"application/grpc"));
+        let stream = outgoing.stream;
         let default = if stream { config.timers.stream_idle } else { config.upstream.response };
         let replayable = idempotent(&outgoing.method) && outgoing.body.upload().is_none();
         let upgrade = outgoing.upgrade.is_some();
@@ -203,7 +194,10 @@ impl<'a> Plan<'a> {
         };
         let sent = match lease.sender() {
             LentSender::Http1(sender) => {
-                let sending = sender.try_send_request(shape(request, None));
+                let mut request = shape(request, None);
+                let metrics = self.worker.metrics.clone();
+                hyper::ext::on_informational(&mut request, move |_| metrics.interim_dropped.inc());
+                let sending = sender.try_send_request(request);
                 self.in_time(sending, upload).await
             }
             LentSender::Http2 { sender, .. } => {
@@ -261,41 +255,12 @@ impl<'a> Plan<'a> {
                 (ProxyError::Reset, kept.filter(|_| rewound).map(|kept| kept.request(body)))
             }
             Failure::Sent(error) => {
-                let kept = kept.filter(|_| self.replayable && error != ProxyError::Timeout);
+                // An answer that cannot be read is an answer: the endpoint has seen the request.
+                let kept = kept.filter(|_| self.replayable && error == ProxyError::Reset);
                 (error, kept.map(|kept| kept.request(RequestBody::Empty)))
             }
         }
     }
-}
-
-/// Takes a response head; one that switches protocols unasked is no answer.
-fn accept(
-    mut response: Response<Incoming>,
-    mut lease: Lease,
-    upgrade: Option<OnUpgrade>,
-    stream: bool,
-    config: &Config,
-) -> Result<Answer, ProxyError> {
-    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let upgrade = match (switched, upgrade) {
-        (true, None) => return Err(ProxyError::Protocol),
-        (true, Some(downstream)) => Some((downstream, hyper::upgrade::on(&mut response))),
-        (false, _) => None,
-    };
-    let headers = response.headers();
-    if let Some(keep) = advertised_keep_alive(headers) {
-        lease.keep = lease.keep.min(keep.saturating_sub(Duration::from_secs(1)));
-    }
-    let events = headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/event-stream"));
-    let body_idle = if stream || events { config.timers.stream_idle } else { config.upstream.body_idle };
-    Ok(Answer { response, lease, body_idle, upgrade })
-}
-
-/// `Keep-Alive: timeout=N`, which endpoints use to tell when they will close.
-fn advertised_keep_alive(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
-    let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
-    timeout.parse().ok().map(Duration::from_secs)
 }
 
 /// The request in the form of the protocol: HTTP/1.1 has the host in a field, HTTP/2 in the target.
@@ -303,6 +268,7 @@ fn shape(mut request: Request<RequestBody>, http2: Option<Scheme>) -> Request<Re
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     match http2 {
         Some(scheme) => {
+            request.headers_mut().remove(TRANSFER_ENCODING);
             let host = request.headers_mut().remove(HOST);
             let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
             parts.scheme = authority.is_some().then_some(scheme);
@@ -317,10 +283,27 @@ fn shape(mut request: Request<RequestBody>, http2: Option<Scheme>) -> Request<Re
             }
             parts.scheme = None;
             *request.version_mut() = Version::HTTP_11;
+            frame(&mut request);
         }
     }
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     request
+}
+
+/// Says in fields what hyper would guess from the method: that a body of unknown length follows, or that none does
+/// where one is usual (RFC 9110 section 8.6).
+fn frame(request: &mut Request<RequestBody>) {
+    let body = request.body();
+    let field = if body.is_end_stream() {
+        let usual = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
+        usual.then(|| (CONTENT_LENGTH, HeaderValue::from_static("0")))
+    } else {
+        let unknown = body.size_hint().exact().is_none();
+        unknown.then(|| (TRANSFER_ENCODING, HeaderValue::from_static("chunked")))
+    };
+    if let Some((name, value)) = field {
+        request.headers_mut().insert(name, value);
+    }
 }
 
 /// What an error after sending means.

@@ -1,12 +1,14 @@
 //! Upstream side: connecting, pooling, forwarding, retrying.
 
+mod answer;
 mod connect;
 mod forward;
 mod pool;
 mod retry;
 pub mod tls;
 
+pub(crate) use answer::Answer;
 pub(crate) use connect::Transport;
-pub(crate) use forward::{Answer, Outgoing, forward};
+pub(crate) use forward::{Outgoing, forward};
 pub(crate) use pool::{EndpointPool, Lease};
 pub(crate) use retry::RetryBudget;

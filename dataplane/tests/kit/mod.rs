@@ -1,16 +1,69 @@
 //! A data plane on loopback, fed with a table literal, and raw clients for it.
 
+mod origin;
+mod wire;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portico_dataplane::config::{Binding, Config};
+use portico_dataplane::observe::metrics::{Limit, WorkerMetrics};
 use portico_dataplane::{Dataplane, Running};
 use portico_shared::ir::*;
 use portico_shared::table::RoutingTable;
-use portico_shared::{EndpointSet, Kind, ObjectRef, Origin};
+use portico_shared::{EndpointSet, Kind, ObjectRef, Origin as From};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) use origin::Origin;
+pub(crate) use wire::{Ended, Wire, soon};
+
+/// A data plane that accepts.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) running: Running,
+    pub(crate) address: SocketAddr,
+}
+
+impl Proxy {
+    /// One worker and one plain binding in front of these endpoints.
+    pub(crate) async fn start(endpoints: &[SocketAddr], adjust: impl FnOnce(&mut Config)) -> Self {
+        Self::with(table(endpoints), adjust).await
+    }
+
+    /// One worker and one plain binding that serve this table.
+    pub(crate) async fn with(table: Arc<RoutingTable>, adjust: impl FnOnce(&mut Config)) -> Self {
+        let (running, address) = start(1, adjust);
+        running.publisher().publish(table);
+        eventually("accepting", || std::net::TcpStream::connect(address).is_ok()).await;
+        let proxy = Self { running, address };
+        eventually("the probe is gone", || proxy.counted(|worker| worker.connections_active.get()) == 0).await;
+        proxy
+    }
+
+    /// A new connection.
+    pub(crate) async fn connect(&self) -> Wire {
+        Wire::new(TcpStream::connect(self.address).await.expect("the data plane accepts"))
+    }
+
+    /// A new connection on which something was said at once.
+    pub(crate) async fn say(&self, octets: impl AsRef<[u8]>) -> Wire {
+        let mut wire = self.connect().await;
+        wire.send(&octets).await;
+        wire
+    }
+
+    /// A number of the only worker.
+    pub(crate) fn counted(&self, number: impl Fn(&WorkerMetrics) -> u64) -> u64 {
+        self.running.metrics().workers().map(|worker| number(worker)).sum()
+    }
+
+    /// How often a limit was hit.
+    pub(crate) fn limit(&self, limit: Limit) -> u64 {
+        self.counted(|worker| worker.limits[limit.index()].get())
+    }
+}
 
 /// The name of the only upstream.
 pub(crate) fn upstream_name() -> UpstreamName {
@@ -19,19 +72,29 @@ pub(crate) fn upstream_name() -> UpstreamName {
 
 /// A table with one route, any host and path, to these endpoints.
 pub(crate) fn table(endpoints: &[SocketAddr]) -> Arc<RoutingTable> {
-    let upstream = Upstream {
+    table_of(endpoints, |_, _| ())
+}
+
+/// The same with another upstream or other policies.
+pub(crate) fn table_of(
+    endpoints: &[SocketAddr],
+    adjust: impl FnOnce(&mut Upstream, &mut policy::Policies),
+) -> Arc<RoutingTable> {
+    let mut policies = policy::Policies::default();
+    let mut upstream = Upstream {
         name: upstream_name(),
         protocol: Protocol::Http1,
         tls: None,
         balance: Balance::LeastRequest,
         source: EndpointSource::Compiled,
     };
+    adjust(&mut upstream, &mut policies);
     let route = Arc::new(Route {
         name: RouteName("default/echo:*/".into()),
         matcher: Matcher::path(PathMatch::Prefix("/".into())),
         action: Action::Forward(vec![Backend { upstream: upstream_name(), weight: 1 }]),
-        policies: policy::Policies::default(),
-        origin: Origin::new(ObjectRef::new(Kind::Ingress, "default", "echo"), ""),
+        policies,
+        origin: From::new(ObjectRef::new(Kind::Ingress, "default", "echo"), ""),
     });
     let host = VirtualHost { pattern: HostPattern::Any, routes: vec![route], fallback: None, certificate: None };
     let listener = Listener {
@@ -104,4 +167,11 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(10), holds).await.is_ok(), "never: {what}");
+}
+
+/// The status in an HTTP/1 head.
+#[track_caller]
+pub(crate) fn status(head: &str) -> u16 {
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.unwrap_or_else(|| panic!("no status: {head:?}"))
 }

@@ -1,0 +1,5 @@
+//! The data plane through real sockets, by topic: a table literal in, octets out.
+
+mod http1;
+mod kit;
+mod workers;
