@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -124,17 +125,42 @@ impl Door {
         let load = self.load.place(self.worker.place.number);
         let to = load.worker();
         let guards = Guards { limit, _load: load };
-        if to == self.worker.place.number {
+        if to == self.worker.place.number || self.worker.leaving() {
             tokio::task::spawn_local(self.clone().connection(stream, address, binding, guards));
         } else if let Ok(stream) = stream.into_std() {
             self.worker.metrics.connections_handed_over.inc();
-            // A worker that has ended takes nothing any more; the connection is closed with it.
-            let _ = self.doors[to].send(Accepted { stream, address, binding, guards });
+            if let Err(SendError(back)) = self.doors[to].send(Accepted { stream, address, binding, guards }) {
+                // That worker has closed its door already.
+                self.clone().enter(back);
+            }
+        }
+    }
+
+    /// Takes connections that other workers accepted, until the worker finishes; none is lost on the way.
+    pub(super) async fn receive(
+        self: Rc<Self>,
+        mut handed: mpsc::UnboundedReceiver<Accepted>,
+        mut stages: watch::Receiver<Stage>,
+    ) {
+        let mut finishing = std::pin::pin!(reached(&mut stages, Stage::Finishing));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut finishing => handed.close(),
+                Some(accepted) = handed.recv() => {
+                    self.clone().enter(accepted);
+                    continue;
+                }
+            }
+            break;
+        }
+        while let Some(accepted) = handed.recv().await {
+            self.clone().enter(accepted);
         }
     }
 
     /// Takes a connection that another worker accepted.
-    pub(super) fn enter(self: Rc<Self>, accepted: Accepted) {
+    fn enter(self: Rc<Self>, accepted: Accepted) {
         let Accepted { stream, address, binding, guards } = accepted;
         if let Ok(stream) = TcpStream::from_std(stream) {
             tokio::task::spawn_local(self.connection(stream, address, binding, guards));
@@ -151,20 +177,15 @@ impl Door {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, address: SocketAddr, binding: usize, guards: Guards) {
-        let metrics = self.worker.metrics.clone();
-        metrics.connections_active.inc();
-        let handle = Rc::new(Handle::default());
-        let key = self.worker.connections.borrow_mut().insert(handle.clone());
-        match self.serve(stream, address, self.binding(binding), &handle, guards).await {
+        let entry = Entry::new(&self.worker);
+        match self.serve(stream, address, self.binding(binding), &entry.handle, guards).await {
             Ok(End::Closed) | Ok(End::Cut(false)) => {}
             Ok(End::Cut(true)) => {
-                metrics.limit(Limit::Drain);
+                self.worker.metrics.limit(Limit::Drain);
                 self.cut.set(self.cut.get() + 1);
             }
-            Ok(End::Expired(limit)) | Err(limit) => metrics.limit(limit),
+            Ok(End::Expired(limit)) | Err(limit) => self.worker.metrics.limit(limit),
         }
-        self.worker.connections.borrow_mut().remove(key);
-        metrics.connections_active.dec();
     }
 
     /// Serves a connection to its end; `Err` when it broke a limit before its first request.
@@ -202,7 +223,8 @@ impl Door {
             Rc::new(Downstream::new(worker, client, port, tls, listener, activity.clone(), guards))
         };
         if !binding.tls {
-            let by = Instant::now() + timers.first_byte;
+            let trusted = self.worker.trusts(client.ip());
+            let by = Instant::now() + if trusted { timers.first_byte_trusted } else { timers.first_byte };
             let http2 =
                 binding.h2c && timeout_at(by, socket.begins_with(PREFACE)).await.map_err(|_| Limit::FirstByte)?;
             let version = if http2 { Version::Http2 } else { Version::Http1 };
@@ -228,6 +250,29 @@ impl Door {
         let facts = TlsFacts { server_name: server_name.map(|name| name.into_owned()) };
         let version = if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
         Ok(serve(stream, version, downstream(Some(facts)), handle).await)
+    }
+}
+
+/// A connection in the worker's book, whichever way it ends.
+struct Entry<'a> {
+    worker: &'a Worker,
+    key: usize,
+    handle: Rc<Handle>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(worker: &'a Worker) -> Self {
+        let handle = Rc::new(Handle::default());
+        let key = worker.connections.borrow_mut().insert(handle.clone());
+        worker.metrics.connections_active.inc();
+        Self { worker, key, handle }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.worker.connections.borrow_mut().remove(self.key);
+        self.worker.metrics.connections_active.dec();
     }
 }
 

@@ -1,9 +1,8 @@
 //! The stages of a worker's life, told to all workers by one channel.
 
-use std::rc::Rc;
-
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Worker;
 use crate::protocol::Leave;
@@ -27,27 +26,36 @@ pub(crate) enum Stage {
 pub(crate) type Stages = watch::Sender<Stage>;
 
 impl Worker {
-    /// Follows the stages to the end; returns when no connection is left.
-    pub(super) async fn follow(self: &Rc<Self>, mut stages: watch::Receiver<Stage>) {
+    /// Follows the stages to the end; returns when no connection is left, with the upgraded ones that were cut.
+    /// `entrances` are the tasks by which connections come in; they end by themselves.
+    pub(super) async fn follow(&self, mut stages: watch::Receiver<Stage>, entrances: Vec<JoinHandle<()>>) -> u64 {
         reached(&mut stages, Stage::Leaving).await;
         self.leaving.set(true);
         reached(&mut stages, Stage::Finishing).await;
+        for entrance in entrances {
+            // One that panicked lets nobody in any more either.
+            let _ = entrance.await;
+        }
         // What has reached the sockets is read before connections are told to close.
         tokio::task::yield_now().await;
-        self.tell(Leave::Gracefully);
-        let mut cut = false;
-        while !self.connections.borrow().is_empty() || self.metrics.connections_active.get() > 0 {
-            let tick = tokio::time::sleep(TICK);
-            if !cut && reached(&mut stages, Stage::Cutting).now_or_never().is_some() {
+        let mut tick = tokio::time::interval(TICK);
+        while !self.idle() {
+            if reached(&mut stages, Stage::Cutting).now_or_never().is_some() {
                 self.tell(Leave::AtOnce);
-                cut = true;
-            } else if cut {
+                tick.reset();
+                tick.tick().await;
                 // Upgraded connections have no driver to tell; they end with the runtime.
-                return;
+                return self.metrics.upgrades_active.get();
             }
-            tick.await;
-            self.tell(if cut { Leave::AtOnce } else { Leave::Gracefully });
+            self.tell(Leave::Gracefully);
+            tick.tick().await;
         }
+        0
+    }
+
+    /// Whether there is nobody to wait for.
+    fn idle(&self) -> bool {
+        self.connections.borrow().is_empty() && self.metrics.requests_in_flight.get() == 0
     }
 
     fn tell(&self, leave: Leave) {

@@ -48,26 +48,27 @@ pub(crate) fn spawn(
     })
 }
 
-async fn live(mut common: Common, sockets: Vec<Bound>, mut handed: mpsc::UnboundedReceiver<Accepted>) -> u64 {
+async fn live(mut common: Common, sockets: Vec<Bound>, handed: mpsc::UnboundedReceiver<Accepted>) -> u64 {
     reached(&mut common.stages, Stage::Serving).await;
+    if common.published.generation() == 0 {
+        // The end came before there was anything to serve.
+        return 0;
+    }
     let worker = Worker::new(common.place.clone(), common.access_log.clone(), common.published.clone());
     let door = Rc::new(Door::new(worker.clone(), &common));
     let probe = worker.config.timers.probe;
+    let mut entrances = Vec::new();
     for (binding, socket) in sockets.into_iter().enumerate() {
         let address = socket.address();
         match socket.listen(BACKLOG, probe).and_then(TcpListener::from_std) {
             Ok(listener) => {
-                tokio::task::spawn_local(door.clone().accept(listener, binding, common.stages.clone()));
+                let accepting = door.clone().accept(listener, binding, common.stages.clone());
+                entrances.push(tokio::task::spawn_local(accepting));
             }
             Err(error) => tracing::error!(%address, %error, "cannot listen"),
         }
     }
-    let receiver = door.clone();
-    tokio::task::spawn_local(async move {
-        while let Some(accepted) = handed.recv().await {
-            receiver.clone().enter(accepted);
-        }
-    });
+    entrances.push(tokio::task::spawn_local(door.clone().receive(handed, common.stages.clone())));
     let sweeper = worker.clone();
     tokio::task::spawn_local(async move {
         let mut tick = tokio::time::interval(SWEEP);
@@ -76,8 +77,7 @@ async fn live(mut common: Common, sockets: Vec<Bound>, mut handed: mpsc::Unbound
             sweeper.sweep();
         }
     });
-    worker.follow(common.stages).await;
-    door.cut()
+    worker.follow(common.stages, entrances).await + door.cut()
 }
 
 /// Connections that may wait for being accepted.
