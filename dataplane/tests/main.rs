@@ -2,4 +2,6 @@
 
 mod http1;
 mod kit;
+mod retries;
+mod upgrade;
 mod workers;

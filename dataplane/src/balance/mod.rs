@@ -148,7 +148,7 @@ impl Balancer {
     /// Lets pools drop what has been idle for too long.
     pub(crate) fn sweep(&self, now: Instant) {
         for pool in self.pools.borrow().iter() {
-            pool.sweep(now);
+            pool.sweep(now, self.worker.settings.upstream.idle);
         }
     }
 }

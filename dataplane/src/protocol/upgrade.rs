@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// Octets that went each way.
@@ -19,6 +20,8 @@ pub(crate) struct Tunnelled {
     pub(crate) up: u64,
     /// To the client.
     pub(crate) down: u64,
+    /// Whether it ended because nothing came for too long.
+    pub(crate) expired: bool,
 }
 
 /// Waits for both sides to switch and copies until the end.
@@ -26,24 +29,39 @@ pub(crate) async fn tunnel(downstream: OnUpgrade, upstream: OnUpgrade, idle: Dur
     let Ok((downstream, upstream)) = futures_util::future::try_join(downstream, upstream).await else {
         return Tunnelled::default();
     };
-    let last = Rc::new(Cell::new(Instant::now()));
-    let mut downstream = Watched::new(downstream, &last);
-    let mut upstream = Watched::new(upstream, &last);
-    let copied = tokio::select! {
-        copied = tokio::io::copy_bidirectional_with_sizes(&mut downstream, &mut upstream, BUFFER, BUFFER) => copied.is_ok(),
-        () = silence(&last, idle) => false,
+    let life = Rc::new(Life { last: Cell::new(Instant::now()), ended: Cell::new(false), ending: Notify::new() });
+    let mut downstream = Watched::new(downstream, &life);
+    let mut upstream = Watched::new(upstream, &life);
+    let expired = tokio::select! {
+        _ = tokio::io::copy_bidirectional_with_sizes(&mut downstream, &mut upstream, BUFFER, BUFFER) => false,
+        () = life.silence(idle) => !life.ended.get(),
     };
-    tracing::trace!(clean = copied, "upgraded connection ended");
-    Tunnelled { up: downstream.read, down: upstream.read }
+    Tunnelled { up: downstream.read, down: upstream.read, expired }
 }
 
-/// Ends when nothing has come from either side for `idle`.
-async fn silence(last: &Cell<Instant>, idle: Duration) {
-    loop {
-        let until = last.get() + idle;
-        sleep_until(until).await;
-        if last.get() + idle <= until {
-            return;
+/// What both sides know of each other.
+struct Life {
+    /// When an octet came last.
+    last: Cell<Instant>,
+    /// Whether one side has said everything.
+    ended: Cell<bool>,
+    ending: Notify,
+}
+
+impl Life {
+    /// Ends when nothing has come from either side for `idle`; sooner once one side has ended, because then the other
+    /// one only has to take its leave.
+    async fn silence(&self, idle: Duration) {
+        loop {
+            let longest = if self.ended.get() { idle.min(LEAVE) } else { idle };
+            let until = self.last.get() + longest;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = self.ending.notified() => {}
+            }
         }
     }
 }
@@ -51,13 +69,13 @@ async fn silence(last: &Cell<Instant>, idle: Duration) {
 /// One side, counting and stamping what is read.
 struct Watched {
     stream: TokioIo<Upgraded>,
-    last: Rc<Cell<Instant>>,
+    life: Rc<Life>,
     read: u64,
 }
 
 impl Watched {
-    fn new(stream: Upgraded, last: &Rc<Cell<Instant>>) -> Self {
-        Self { stream: TokioIo::new(stream), last: last.clone(), read: 0 }
+    fn new(stream: Upgraded, life: &Rc<Life>) -> Self {
+        Self { stream: TokioIo::new(stream), life: life.clone(), read: 0 }
     }
 }
 
@@ -68,7 +86,12 @@ impl AsyncRead for Watched {
         let read = buffer.filled().len() - before;
         if read > 0 {
             self.read += read as u64;
-            self.last.set(Instant::now());
+        } else if polled.is_ready() {
+            self.life.ended.set(true);
+            self.life.ending.notify_one();
+        }
+        if polled.is_ready() {
+            self.life.last.set(Instant::now());
         }
         polled
     }
@@ -90,3 +113,5 @@ impl AsyncWrite for Watched {
 
 /// Copy buffer of each direction in octets.
 const BUFFER: usize = 16 * 1024;
+/// How long one side may stay silent after the other has ended.
+const LEAVE: Duration = Duration::from_secs(10);

@@ -26,6 +26,7 @@ pub(crate) use error::ProxyError;
 use body::BodyRules;
 use respond::Form;
 
+use crate::observe::metrics::Limit;
 use crate::protocol::tunnel;
 use crate::upstream::{Answer, Lease, Outgoing, forward};
 
@@ -133,6 +134,9 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
     if !upgraded {
         leave(&downstream, version, &mut parts.headers);
     }
+    if answer.refused {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(upload) = &exchange.upload {
         upload.answer();
     }
@@ -154,6 +158,9 @@ async fn upgraded_exchange(mut exchange: Box<Exchange>, lease: Lease, sides: (On
     worker.metrics.upgrades_active.inc();
     let octets = tunnel(sides.0, sides.1, worker.config.timers.stream_idle).await;
     worker.metrics.upgrades_active.dec();
+    if octets.expired {
+        worker.metrics.limit(Limit::StreamIdle);
+    }
     exchange.bytes_in += octets.up;
     exchange.bytes_out += octets.down;
     exchange.complete = true;

@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pub(crate) body_idle: Duration,
     /// Both sides of a connection that has switched protocols.
     pub(crate) upgrade: Option<(OnUpgrade, OnUpgrade)>,
+    /// Whether the client asked for an upgrade and gets none: what it sent ahead is for nobody.
+    pub(crate) refused: bool,
 }
 
 /// Takes a response head; one that switches protocols unasked, or whose framing can be read in two ways, is no answer.
@@ -32,6 +34,7 @@ pub(super) fn accept(
 ) -> Result<Answer, ProxyError> {
     framing(response.headers())?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let refused = upgrade.is_some() && !switched;
     if upgrade.is_some() {
         // Whatever became of the wish, what follows on this connection is not for others.
         lease.keep = Duration::ZERO;
@@ -49,7 +52,7 @@ pub(super) fn accept(
     }
     let events = headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/event-stream"));
     let body_idle = if stream || events { config.timers.stream_idle } else { config.upstream.body_idle };
-    Ok(Answer { response, lease, body_idle, upgrade })
+    Ok(Answer { response, lease, body_idle, upgrade, refused })
 }
 
 /// One plain length or one `chunked`, never both (RFC 9112 section 6.3): clients and caches between us and them may

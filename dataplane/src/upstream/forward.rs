@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::answer::{Answer, accept};
 use super::connect::Transport;
-use super::pool::{EndpointPool, Lease, LentSender};
+use super::pool::{EndpointPool, Lease, LentSender, Wanted};
 use crate::balance::Balancer;
 use crate::request::{Exchange, ProxyError, RequestBody, Upload, idempotent};
 use crate::worker::{RouteState, Worker};
@@ -122,6 +122,8 @@ pub(crate) async fn forward(
         if let Some(fault) = exchange.upload.as_deref().and_then(Upload::fault) {
             return Err(fault);
         }
+        // Nobody was burdened by a request that a connection closed before it was sent.
+        let free = stale && matches!(failure, Failure::Unsent(..));
         let (error, again) = plan.judge(failure, kept.as_ref(), exchange.upload.as_ref());
         // A connection that closed while it was idle says nothing of the endpoint.
         if !stale && error != ProxyError::Timeout && pool.endpoint.failed(&worker.config.upstream) {
@@ -129,13 +131,14 @@ pub(crate) async fn forward(
             tracing::debug!(upstream = %balancer.upstream.name, endpoint = %pool.endpoint.address, "endpoint ejected");
         }
         let Some(again) = again.filter(|_| exchange.tries <= worker.config.upstream.retries) else { return Err(error) };
-        if !balancer.budget.withdraw() {
+        if !free && !balancer.budget.withdraw() {
             worker.metrics.retry_budget_exhausted.inc();
             return Err(error);
         }
         worker.metrics.retries.inc();
         route.metrics.retried();
         plan.tried.push(pool.endpoint.address);
+        plan.fresh = stale;
         request = again;
     }
 }
@@ -155,6 +158,8 @@ struct Plan<'a> {
     /// Whether the head is kept for sending it again.
     keep: bool,
     upgrade: bool,
+    /// Whether the last try found that its connection had been closed while it was idle: others may have been, too.
+    fresh: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -174,6 +179,16 @@ impl<'a> Plan<'a> {
             replayable,
             keep: config.upstream.retries > 0 && !upgrade && (replayable || balancer.transport.may_share()),
             upgrade,
+            fresh: false,
+        }
+    }
+
+    fn wanted(&self) -> Wanted {
+        match (self.upgrade, self.fresh, self.replayable) {
+            (true, _, _) => Wanted::Upgrade,
+            (_, true, _) => Wanted::Fresh,
+            (_, _, true) => Wanted::Any,
+            (_, _, false) => Wanted::Recent,
         }
     }
 
@@ -184,7 +199,7 @@ impl<'a> Plan<'a> {
         request: Request<RequestBody>,
         upload: Option<&Upload>,
     ) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
-        let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.replayable, self.upgrade).await;
+        let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.wanted()).await;
         let mut lease = match lent {
             Ok(lease) => lease,
             Err(error) => {
@@ -269,10 +284,11 @@ fn shape(mut request: Request<RequestBody>, http2: Option<Scheme>) -> Request<Re
     match http2 {
         Some(scheme) => {
             request.headers_mut().remove(TRANSFER_ENCODING);
+            // On a further try the host is in the target already.
             let host = request.headers_mut().remove(HOST);
-            let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-            parts.scheme = authority.is_some().then_some(scheme);
-            parts.authority = authority;
+            let host = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+            parts.authority = host.or(parts.authority);
+            parts.scheme = parts.authority.is_some().then_some(scheme);
             *request.version_mut() = Version::HTTP_2;
         }
         None => {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::connect::{Sender, Transport, connect};
+use super::connect::{MOST_STREAMS, Sender, Streams, Transport, connect};
 use crate::config::Config;
 use crate::observe::metrics::WorkerMetrics;
 use crate::request::{ProxyError, RequestBody};
@@ -25,8 +25,13 @@ pub(crate) struct EndpointPool {
     pub(crate) endpoint: Arc<EndpointState>,
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Vec<Shared>>,
-    /// Held while an HTTP/2 connection is opened, so that a burst of requests opens one and not one each.
+    /// Held while a connection is opened that may turn out to be HTTP/2, so that a burst of requests opens one and not
+    /// one each.
     opening: Mutex<()>,
+    /// Openings under the lock that failed: who waited meanwhile fails with them instead of trying one after the other.
+    failed: Cell<u64>,
+    /// Whether the endpoint, asked by ALPN, chose HTTP/1.1 the last time: nothing to wait for then.
+    exclusive: Cell<bool>,
     metrics: Arc<WorkerMetrics>,
     most_idle: usize,
     /// This worker's share of the process's idle connections.
@@ -40,10 +45,32 @@ struct Idle {
     until: Instant,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Shared {
     sender: http2::SendRequest<RequestBody>,
-    streams: Rc<Cell<usize>>,
+    /// What the endpoint allows.
+    allowed: Streams,
+    lent: Rc<Lent>,
+}
+
+/// The streams of a shared connection that are lent now, and since when it has been as it is.
+#[derive(Debug)]
+struct Lent {
+    streams: Cell<usize>,
+    since: Cell<Instant>,
+}
+
+/// Which connection will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Any that is open, else a new one.
+    Any,
+    /// None that was idle for long: the request must not be sent twice, and an endpoint may be closing it just now.
+    Recent,
+    /// None that was idle: the last try found one that was closed.
+    Fresh,
+    /// A new one that speaks HTTP/1.1.
+    Upgrade,
 }
 
 /// A connection lent to one request.
@@ -67,18 +94,31 @@ pub(crate) enum LentSender {
 
 /// A stream of a shared connection; counted while it lives.
 #[derive(Debug)]
-pub(crate) struct Stream(Rc<Cell<usize>>);
+pub(crate) struct Stream(Rc<Lent>);
 
 impl Stream {
-    fn new(streams: &Rc<Cell<usize>>) -> Self {
-        streams.set(streams.get() + 1);
-        Self(streams.clone())
+    fn new(lent: &Rc<Lent>) -> Self {
+        lent.streams.set(lent.streams.get() + 1);
+        Self(lent.clone())
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.streams.set(self.0.streams.get() - 1);
+        self.0.since.set(Instant::now());
+    }
+}
+
+impl Shared {
+    /// Whether another request may go this way. One stream is always tried: an endpoint that allows none must not make
+    /// every request open a connection.
+    fn has_room(&self) -> bool {
+        self.lent.streams.get() < self.allowed.most().clamp(1, MOST_STREAMS)
+    }
+
+    fn lend(&self) -> LentSender {
+        LentSender::Http2 { sender: self.sender.clone(), _stream: Stream::new(&self.lent) }
     }
 }
 
@@ -89,43 +129,53 @@ impl EndpointPool {
             idle: RefCell::default(),
             shared: RefCell::default(),
             opening: Mutex::new(()),
+            failed: Cell::new(0),
+            exclusive: Cell::new(false),
             metrics,
             most_idle: config.upstream.idle_per_endpoint,
             share: (config.upstream.idle_total / config.workers.max(1)) as u64,
         }
     }
 
-    /// Lends a connection, an open one if possible. `replayable` requests may take one that has been idle for longer;
-    /// `upgrade` always opens a new HTTP/1.1 connection.
+    /// Lends a connection, an open one if possible.
     pub(crate) async fn lend(
         self: &Rc<Self>,
         transport: &Transport,
         config: &Config,
-        replayable: bool,
-        upgrade: bool,
+        wanted: Wanted,
     ) -> Result<Lease, ProxyError> {
-        if !upgrade {
-            let longest_idle = if replayable { Duration::MAX } else { config.upstream.idle_unsafe };
-            if let Some(sender) = self.take(longest_idle).await {
-                self.metrics.pool_reused.inc();
-                return Ok(self.lease(sender, config, true));
-            }
-        }
-        // Opening is rare and its future large: on the heap it costs ordinary requests nothing.
-        let sender = Box::pin(self.open(transport, config, upgrade)).await?;
-        Ok(self.lease(sender, config, false))
-    }
-
-    fn lease(self: &Rc<Self>, sender: LentSender, config: &Config, reused: bool) -> Lease {
+        // Counted from here on, so that an endpoint that takes its time to accept does not look idle.
         let in_flight = InFlight::new(&self.endpoint);
-        Lease { pool: self.clone(), sender: Some(sender), keep: config.upstream.idle, reused, _in_flight: in_flight }
+        let (sender, reused) = match self.take(config, wanted).await {
+            Some(sender) => (sender, true),
+            // Opening is rare and its future large: on the heap it costs ordinary requests nothing.
+            None => Box::pin(self.open(transport, config, wanted == Wanted::Upgrade)).await?,
+        };
+        if reused {
+            self.metrics.pool_reused.inc();
+        }
+        Ok(Lease {
+            pool: self.clone(),
+            sender: Some(sender),
+            keep: config.upstream.idle,
+            reused,
+            _in_flight: in_flight,
+        })
     }
 
     /// A connection that is open already.
-    async fn take(&self, longest_idle: Duration) -> Option<LentSender> {
+    async fn take(&self, config: &Config, wanted: Wanted) -> Option<LentSender> {
+        if wanted == Wanted::Upgrade {
+            return None;
+        }
         if let Some(sender) = self.take_shared() {
             return Some(sender);
         }
+        let longest_idle = match wanted {
+            Wanted::Any => Duration::MAX,
+            Wanted::Recent => config.upstream.idle_unsafe,
+            Wanted::Fresh | Wanted::Upgrade => return None,
+        };
         loop {
             let Idle { mut sender, since, until } = self.idle.borrow_mut().pop()?;
             self.metrics.pool_idle.dec();
@@ -139,7 +189,8 @@ impl EndpointPool {
                 self.idle.borrow_mut().push(Idle { sender, since, until });
                 return None;
             }
-            if sender.is_ready() || sender.ready().await.is_ok() {
+            // One that is not ready has octets to write that the endpoint does not take, or is closing.
+            if sender.is_ready() || matches!(timeout(config.upstream.connect, sender.ready()).await, Ok(Ok(()))) {
                 return Some(LentSender::Http1(sender));
             }
         }
@@ -151,39 +202,68 @@ impl EndpointPool {
             return None;
         }
         shared.retain(|connection| !connection.sender.is_closed());
-        let free = shared.iter().find(|c| c.streams.get() < MOST_STREAMS)?;
-        Some(LentSender::Http2 { sender: free.sender.clone(), _stream: Stream::new(&free.streams) })
+        shared.iter().find(|connection| connection.has_room()).map(Shared::lend)
     }
 
-    async fn open(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, ProxyError> {
-        let may_share = !upgrade && transport.may_share();
-        let _opening = if may_share { Some(self.opening.lock().await) } else { None };
-        if may_share && let Some(sender) = self.take_shared() {
-            self.metrics.pool_reused.inc();
-            return Ok(sender);
+    /// Opens a connection; beside it whether it turned out that another request had done so.
+    async fn open(
+        &self,
+        transport: &Transport,
+        config: &Config,
+        upgrade: bool,
+    ) -> Result<(LentSender, bool), ProxyError> {
+        if upgrade || !transport.may_share() || self.exclusive.get() {
+            return Ok((self.open_now(transport, config, upgrade).await?, false));
         }
+        let failed = self.failed.get();
+        let opening = self.opening.lock().await;
+        if let Some(sender) = self.take_shared() {
+            return Ok((sender, true));
+        }
+        if self.failed.get() != failed {
+            return Err(ProxyError::Connect);
+        }
+        if self.exclusive.get() {
+            drop(opening);
+            return Ok((self.open_now(transport, config, upgrade).await?, false));
+        }
+        let opened = self.open_now(transport, config, upgrade).await;
+        if opened.is_err() {
+            self.failed.set(failed + 1);
+        }
+        opened.map(|sender| (sender, false))
+    }
+
+    async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, ProxyError> {
         let sender = connect(self.endpoint.address, transport, upgrade, config).await?;
         self.metrics.pool_opened.inc();
         Ok(match sender {
-            Sender::Http1(mut sender) => {
-                sender.ready().await.map_err(|_| ProxyError::Connect)?;
+            Sender::Http1(sender) => {
+                self.exclusive.set(!upgrade && transport.may_share());
                 LentSender::Http1(sender)
             }
-            Sender::Http2(sender) => {
-                let streams = Rc::default();
-                let stream = Stream::new(&streams);
-                self.shared.borrow_mut().push(Shared { sender: sender.clone(), streams });
-                LentSender::Http2 { sender, _stream: stream }
+            Sender::Http2(sender, allowed) => {
+                self.exclusive.set(false);
+                let lent = Rc::new(Lent { streams: Cell::new(0), since: Cell::new(Instant::now()) });
+                let shared = Shared { sender, allowed, lent };
+                let sender = shared.lend();
+                self.shared.borrow_mut().push(shared);
+                sender
             }
         })
     }
 
-    /// Drops what has been idle for too long. Called now and then by the worker.
-    pub(crate) fn sweep(&self, now: Instant) {
+    /// Drops what has been idle for longer than its time, or than `keep` where it is shared. Called now and then by the
+    /// worker.
+    pub(crate) fn sweep(&self, now: Instant, keep: Duration) {
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
         idle.retain(|idle| now < idle.until && !idle.sender.is_closed());
         self.metrics.pool_idle.sub((before - idle.len()) as u64);
+        self.shared.borrow_mut().retain(|connection| {
+            let lent = &connection.lent;
+            !connection.sender.is_closed() && (lent.streams.get() > 0 || now < lent.since.get() + keep)
+        });
     }
 
     fn give_back(&self, sender: http1::SendRequest<RequestBody>, keep: Duration) {
@@ -228,6 +308,3 @@ impl Lease {
         }
     }
 }
-
-/// Requests at once on one HTTP/2 connection to an endpoint; then a further connection is opened.
-const MOST_STREAMS: usize = 100;

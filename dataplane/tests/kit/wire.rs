@@ -96,13 +96,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     #[track_caller]
     pub(crate) fn rest(&mut self) -> impl Future<Output = (String, Ended)> + '_ {
         soon(async move {
-            let mut buffer = [0; 16 * 1024];
-            let ended = loop {
-                match self.stream.read(&mut buffer).await {
-                    Ok(0) => break Ended::Closed,
-                    Ok(read) => self.read.extend_from_slice(&buffer[..read]),
-                    Err(_) => break Ended::Broken,
-                }
+            let ended = match self.stream.read_to_end(&mut self.read).await {
+                Ok(_) => Ended::Closed,
+                Err(_) => Ended::Broken,
             };
             (String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned(), ended)
         })
@@ -115,9 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads once; false at the end.
     async fn fill(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
-        let read = self.stream.read(&mut buffer).await.unwrap_or(0);
-        self.read.extend_from_slice(&buffer[..read]);
+        let read = self.stream.read_buf(&mut self.read).await.unwrap_or(0);
         read > 0
     }
 }
