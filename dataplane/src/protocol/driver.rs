@@ -35,13 +35,12 @@ pub(crate) enum Leave {
 }
 
 impl Handle {
-    /// Asks the connection to leave; a weaker wish than before changes nothing.
+    /// Asks the connection to leave; a weaker wish than before changes nothing. Asked again, it looks again whether it
+    /// may leave now.
     pub(crate) fn leave(&self, how: Leave) {
-        if how > self.leave.get() {
-            self.leave.set(how);
-            if let Some(waker) = self.waker.borrow().as_ref() {
-                waker.wake_by_ref();
-            }
+        self.leave.set(how.max(self.leave.get()));
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
         }
     }
 }
@@ -125,14 +124,23 @@ impl<'a, C: Connection> Driver<'a, C> {
     fn poll_leave(&mut self) -> Option<End> {
         match self.handle.leave.get() {
             Leave::No => None,
-            // A head that has begun will be answered with `Connection: close`.
-            Leave::Gracefully if self.finishing || self.activity.phase().0 == Phase::Head => None,
+            Leave::Gracefully if self.finishing || self.about_to_ask() => None,
             Leave::Gracefully => {
                 self.finishing = true;
                 self.connection.as_mut().finish();
                 None
             }
             Leave::AtOnce => Some(End::Cut(self.activity.phase().0 == Phase::Active)),
+        }
+    }
+
+    /// Whether a request is probably on its way: a head that has begun, or a connection so young that its first one may
+    /// not have arrived. It will be answered with `Connection: close`.
+    fn about_to_ask(&self) -> bool {
+        match self.activity.phase() {
+            (Phase::Head, _) => true,
+            (Phase::Fresh, since) => since.elapsed() < YOUNG,
+            (Phase::Active | Phase::Idle, _) => false,
         }
     }
 
@@ -185,3 +193,6 @@ impl<C: Connection> Future for Driver<'_, C> {
         }
     }
 }
+
+/// How long a new connection is given for its first request while the worker drains.
+const YOUNG: Duration = Duration::from_secs(1);
