@@ -49,18 +49,6 @@ async fn neither_changes_anything() {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// A page in a browser must not read the admin port by a name that leads to this machine.
-#[tokio::test]
-async fn admin_answers_local_names_only() {
-    let (_echo, portico) = simple().await;
-    let admin = portico.addresses.admin;
-    for host in [admin.to_string(), format!("localhost:{}", admin.port())] {
-        assert_eq!(get(admin, &host, "/routes").await.unwrap().status, 200, "{host}");
-    }
-    let answer = get(admin, "rebound.example.com", "/routes").await.unwrap();
-    assert!(matches!(answer.status, 403 | 421), "{answer}");
-}
-
 #[tokio::test]
 async fn routes_show_hosts_upstreams_certificates_and_origins() {
     let site = Site::new(&["web"]).await;

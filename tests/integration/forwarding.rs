@@ -201,12 +201,14 @@ async fn grpc_callers_get_a_grpc_status() {
     let refusing = Refusing::new();
     let silent = Scripted::silent().await;
     let documents = [
-        Ingress::new("web").host("none.test", "none").host("dead.test", "dead").host("slow.test", "slow").to_string(),
+        Ingress::new("web").host("none.test", "none").host("dead.test", "dead").to_string(),
+        // A stream may be silent for long before it begins to answer, unless its Ingress says how long.
+        Ingress::new("slow").annotation("portico.dev/request-timeout", "300ms").host("slow.test", "slow").to_string(),
         Service::new("none").to_string(),
         Service::new("dead").with(&[refusing.address]),
         Service::new("slow").with(&[silent.address]),
     ];
-    let portico = portico().manifests(documents).args(&["--upstream-response-timeout", "300ms"]).start().await;
+    let portico = portico().manifests(documents).start().await;
     for (host, expected) in [("nobody.test", "12"), ("none.test", "14"), ("dead.test", "14"), ("slow.test", "4")] {
         let call = Call::post("/svc/Method", "").host(host).header("content-type", "application/grpc").http2();
         let answer = call.to_tls(portico.https(), &Tls::accepting_any()).await.unwrap();

@@ -23,6 +23,7 @@ fn seen(answer: &RawAnswer) -> Value {
 async fn ambiguous_messages_are_400_and_reach_nobody() {
     let upstream = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
     let portico = portico().manifests(one(upstream.address)).start().await;
+    let mut passed = Vec::new();
     for message in [
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
@@ -55,10 +56,13 @@ async fn ambiguous_messages_are_400_and_reach_nobody() {
         "NOT HTTP\r\n\r\n",
     ] {
         let (mut raw, answer) = raw(&portico, message).await;
-        assert!(matches!(answer.status, 400 | 501 | 505), "{message:?}: {answer:?}");
-        assert_eq!(answer.header("connection"), Some("close"), "{message:?}: {answer:?}");
+        if !matches!(answer.status, 400 | 501 | 505) || answer.header("connection") != Some("close") {
+            passed.push(format!("{message:?}: {}", answer.status));
+            continue;
+        }
         raw.closed().await;
     }
+    assert!(passed.is_empty(), "{passed:#?}");
     assert_eq!(upstream.heads(), 0, "{:?}", upstream.received());
 }
 
@@ -243,6 +247,7 @@ async fn responses_that_lie_about_their_framing_never_end_cleanly() {
 
 #[tokio::test]
 async fn ambiguous_responses_are_502_and_their_connection_is_not_used_again() {
+    let mut passed = Vec::new();
     for response in [
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
@@ -254,10 +259,13 @@ async fn ambiguous_responses_are_502_and_their_connection_is_not_used_again() {
         let portico = portico().manifests(one(upstream.address)).start().await;
         for round in 1..=2 {
             let (_, answer) = raw(&portico, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n").await;
-            assert_eq!(answer.status, 502, "{response:?}: {answer:?}");
-            assert_eq!(upstream.received().len(), round, "{response:?}: a connection for each request");
+            let connections = upstream.received().len();
+            if answer.status != 502 || connections != round {
+                passed.push(format!("{response:?}: {} on connection {connections} of {round}", answer.status));
+            }
         }
     }
+    assert!(passed.is_empty(), "{passed:#?}");
 }
 
 /// Octets after a response are nobody's answer: the next client must never see them.

@@ -50,10 +50,13 @@ async fn authority_is_normalised() {
     }
 }
 
+/// RFC 9112 section 3.2.2 lets the target win over `Host`; a request in which they differ is refused instead.
 #[tokio::test]
-async fn absolute_form_overrides_host() {
+async fn absolute_form_is_taken_when_host_agrees() {
     let (_site, portico) = hosts().await;
-    let request = "GET http://a.test/x?y=1 HTTP/1.1\r\nHost: other.test\r\nConnection: close\r\n\r\n";
+    let differing = "GET http://a.test/ HTTP/1.1\r\nHost: b.test\r\n\r\n";
+    assert_eq!(head(&portico, differing).await.0, 400);
+    let request = "GET http://a.test/x?y=1 HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
     let mut raw = Raw::connect(portico.http()).await;
     let answer = raw.send(request).await.answer().await;
     assert_eq!((answer.status, answer.header("x-echo-backend")), (200, Some("exact")), "{answer:?}");

@@ -150,19 +150,27 @@ async fn the_same_normal_form_is_matched_and_forwarded() {
 #[tokio::test]
 async fn the_query_is_forwarded_untouched() {
     let (_site, portico) = normal().await;
-    for query in ["", "a=%61&b=../x", "{}|^\"", "a?b", "%zz"] {
+    let mut changed = Vec::new();
+    for query in ["", "a=%61&b=../x", "{}", "|", "^", "\"", "\\", "`", "a?b", "%zz", "caf\u{e9}"] {
         let mut raw = Raw::connect(portico.http()).await;
         let request = format!("GET /q?{query} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
         let answer = raw.send(request).await.answer().await;
-        assert_eq!(answer.status, 200, "{query}: {answer:?}");
+        if answer.status != 200 {
+            changed.push(format!("{query}: {}", answer.status));
+            continue;
+        }
         let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!((json["path"].as_str(), json["query"].as_str()), (Some("/q"), Some(query)), "{query}");
+        if (json["path"].as_str(), json["query"].as_str()) != (Some("/q"), Some(query)) {
+            changed.push(format!("{query}: {json}"));
+        }
     }
+    assert!(changed.is_empty(), "{changed:#?}");
 }
 
 #[tokio::test]
 async fn paths_that_servers_read_differently_are_400() {
     let (site, portico) = normal().await;
+    let mut passed = Vec::new();
     for path in [
         "/..",
         "/a/../../b",
@@ -183,7 +191,10 @@ async fn paths_that_servers_read_differently_are_400() {
     ] {
         let mut raw = Raw::connect(portico.http()).await;
         let answer = raw.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n")).await.answer().await;
-        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        if answer.status != 400 {
+            passed.push(format!("{path}: {}", answer.status));
+        }
     }
+    assert!(passed.is_empty(), "{passed:#?}");
     assert!(site.echoes.iter().all(|echo| echo.requests() == 0));
 }

@@ -28,7 +28,11 @@ async fn a_dead_endpoint_among_others_costs_nobody_an_answer() {
 #[tokio::test]
 async fn an_endpoint_that_fails_repeatedly_is_ejected() {
     let (one, two, dead) = (Echo::start("one").await, Echo::start("two").await, Refusing::new());
-    let portico = serve(&[one.address, dead.address, two.address], &["--eject-after", "2", "--eject-for", "1h"]).await;
+    let portico = serve(
+        &[one.address, dead.address, two.address],
+        &["--eject-after", "2", "--eject-for", "1h", "--eject-longest", "1h"],
+    )
+    .await;
     wait_until("the ejection", async || {
         assert_eq!(get(portico.http(), "a.test", "/").await.unwrap().status, 200);
         let ejections = portico.metric("portico_upstream_ejections_total", &[]).await;
@@ -48,7 +52,7 @@ async fn an_endpoint_that_fails_repeatedly_is_ejected() {
 async fn the_last_endpoint_is_never_ejected() {
     let dead = Refusing::new();
     let address = dead.address;
-    let portico = serve(&[address], &["--eject-after", "1", "--eject-for", "1h"]).await;
+    let portico = serve(&[address], &["--eject-after", "1", "--eject-for", "1h", "--eject-longest", "1h"]).await;
     for _ in 0..5 {
         assert_eq!(get(portico.http(), "a.test", "/").await.unwrap().status, 502);
     }

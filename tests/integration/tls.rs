@@ -152,7 +152,7 @@ async fn versions_1_2_and_1_3_and_the_flag_for_the_oldest() {
 
 #[tokio::test]
 async fn cipher_suites_by_flag() {
-    let suite = "TLS13_CHACHA20_POLY1305_SHA256";
+    let suite = "TLS_CHACHA20_POLY1305_SHA256";
     let (_echo, portico) = simple_with(&["--tls-cipher-suites", suite]).await;
     assert!(Tls::version_1_2().connect(portico.https(), "a.test").await.is_err());
     assert_eq!(https(&portico, "a.test", "/").await.backend(), Some("web"));

@@ -78,7 +78,9 @@ async fn a_missing_secret() {
 #[tokio::test]
 async fn a_secret_of_another_type_or_without_a_key() {
     let issued = Authority::default().issue(&["a.test"]);
-    unusable(&raw_secret("cert", TYPE, &[("tls.crt", &issued.chain_pem())]), "SecretInvalid").await;
+    // An API server takes none of this type without both keys.
+    unusable(&raw_secret("cert", TYPE, &[("tls.crt", &issued.chain_pem())]), "ObjectInvalid").await;
+    unusable(&raw_secret("cert", "Opaque", &[("tls.crt", &issued.chain_pem())]), "SecretInvalid").await;
     let login = raw_secret("cert", "kubernetes.io/basic-auth", &[("username", "u"), ("password", "p")]);
     unusable(&login, "SecretInvalid").await;
 }

@@ -3,7 +3,7 @@
 use portico_tests::client::{Call, Raw, Tls};
 use portico_tests::stream::Stream;
 use portico_tests::websocket::{Message, WebSocket, WebSocketEcho};
-use portico_tests::{Echo, Portico, wait_until};
+use portico_tests::{Echo, Ingress, Portico, wait_until};
 use tokio::net::TcpStream;
 
 use crate::portico;
@@ -50,8 +50,10 @@ async fn it_survives_100_table_generations() {
     let mut socket = open(&portico).await;
     let first = portico.metric("portico_table_generation", &[]).await;
     for round in 0..100 {
-        // The very route and its endpoints change back and forth.
-        portico.apply(one(if round % 2 == 0 { other.address } else { echo.address }));
+        // The very route changes, and its endpoints go back and forth.
+        let mut documents = one(if round % 2 == 0 { other.address } else { echo.address });
+        documents[0] = Ingress::new("web").host("a.test", "web").host(&format!("b{round}.test"), "web").to_string();
+        portico.apply(documents);
         let target = first + f64::from(round) + 1.0;
         wait_until("the next generation", async || {
             let now = portico.metric("portico_table_generation", &[]).await;

@@ -9,8 +9,8 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::connection::{Connection, full};
 use super::{Answer, Tls};
-use crate::Error;
 use crate::stream::Stream;
+use crate::{Error, PATIENCE};
 
 /// A request in the making.
 #[derive(Clone, Debug)]
@@ -123,7 +123,8 @@ impl Call {
     async fn over(&self, stream: Stream) -> Result<Answer, Error> {
         let mut connection =
             if self.http2 { Connection::http2(stream).await? } else { Connection::http1(stream).await? };
-        connection.send(self.request()).await
+        let answer = tokio::time::timeout(PATIENCE, connection.send(self.request())).await;
+        answer.map_err(|_| format!("no answer within {PATIENCE:?}"))?
     }
 
     async fn connect(&self, address: SocketAddr) -> Result<TcpStream, Error> {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
@@ -52,6 +53,8 @@ enum Sender {
 /// A client connection.
 pub struct Connection {
     sender: Sender,
+    /// What requests on HTTP/2 say that they came by.
+    scheme: Scheme,
     driver: JoinHandle<()>,
 }
 
@@ -67,10 +70,11 @@ impl Connection {
     /// # Errors
     /// When the connection fails.
     pub async fn http1(stream: Stream) -> Result<Self, Error> {
+        let scheme = scheme(&stream);
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // How a connection ends shows in the requests that it carries.
         let driver = tokio::spawn(async move { drop(connection.with_upgrades().await) });
-        Ok(Self { sender: Sender::Http1(sender), driver })
+        Ok(Self { sender: Sender::Http1(sender), scheme, driver })
     }
 
     /// HTTP/2 over a stream.
@@ -78,9 +82,10 @@ impl Connection {
     /// # Errors
     /// When the connection fails.
     pub async fn http2(stream: Stream) -> Result<Self, Error> {
+        let scheme = scheme(&stream);
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender: Sender::Http2(sender), driver })
+        Ok(Self { sender: Sender::Http2(sender), scheme, driver })
     }
 
     /// HTTP/1.1 in clear.
@@ -99,17 +104,21 @@ impl Connection {
         Self::http2(tls.clone().alpn(&["h2"]).connect(address, name).await?).await
     }
 
-    /// Sends a request and returns the response as soon as its head is there.
+    /// Sends a request and returns the response as soon as its head is there. On HTTP/2 its scheme becomes the
+    /// connection's.
     ///
     /// # Errors
     /// When the connection fails first.
-    pub async fn open(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+    pub async fn open(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>, Error> {
         Ok(match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
             Sender::Http2(sender) => {
+                let mut uri = std::mem::take(request.uri_mut()).into_parts();
+                uri.scheme = Some(self.scheme.clone());
+                *request.uri_mut() = uri.try_into()?;
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
@@ -135,6 +144,10 @@ impl Connection {
             Sender::Http2(sender) => sender.is_closed(),
         }
     }
+}
+
+fn scheme(stream: &Stream) -> Scheme {
+    if matches!(stream, Stream::Plain(_)) { Scheme::HTTP } else { Scheme::HTTPS }
 }
 
 impl Drop for Connection {
