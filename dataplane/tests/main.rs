@@ -1,7 +1,9 @@
 //! The data plane through real sockets, by topic: a table literal in, octets out.
 
 mod http1;
+mod http2;
 mod kit;
 mod retries;
 mod upgrade;
+mod upstream_h2;
 mod workers;

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::driver::{Connection, Deadlines, Driver, End, Handle};
 use super::io::Stamped;
+use super::stall::{Paced, Streams};
 use crate::config::{Config, Limits, Timers};
 use crate::observe::metrics::Limit;
 use crate::request::{self, Downstream, ResponseBody};
@@ -37,21 +38,29 @@ where
     let sleep = pin!(sleep_until(Instant::now()));
     let timers = Deadlines::new(&config.timers, downstream.trusted);
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());
-    let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
     match version {
         Version::Http1 => {
+            let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
             let mut connection = http1_builder(config).serve_connection(io, service).with_upgrades();
             let driver = Driver::new(Pin::new(&mut connection), sleep, &activity, handle, timers);
             let end = driver.await;
+            // Nothing may be half written, and a head must have begun: octets of a body that nobody waited for are none.
             if end == End::Expired(Limit::Head)
+                && activity.stalled().is_none()
                 && let Some(parts) = connection.into_parts()
+                && !parts.read_buf.is_empty()
             {
                 request_timeout(parts.io.into_inner(), &config.timers).await;
             }
             end
         }
         Version::Http2 => {
-            let connection = pin!(http2_builder(config).serve_connection(io, service));
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = answer(owner.clone(), request);
+                async move { answer.await.map(|response| response.map(Paced::new)) }
+            });
+            let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
+            let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
             Driver::new(connection, sleep, &activity, handle, timers).await
         }
     }
@@ -61,7 +70,7 @@ async fn answer(downstream: Rc<Downstream>, request: Request<Incoming>) -> Resul
     Ok(request::handle(downstream, request).await)
 }
 
-/// The answer to a head that did not come in time; nothing else is being written on the connection.
+/// The answer to a head that did not come in time.
 async fn request_timeout(mut stream: impl AsyncWrite + Unpin, timers: &Timers) {
     let answer = async {
         stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await?;
@@ -82,9 +91,9 @@ fn http1_builder(config: &Config) -> http1::Builder {
     builder
 }
 
-fn http2_builder(config: &Config) -> http2::Builder<LocalExecutor> {
+fn http2_builder(config: &Config, streams: Streams) -> http2::Builder<Streams> {
     let Limits { h2_streams, h2_stream_window, h2_connection_window, head, .. } = config.limits;
-    let mut builder = http2::Builder::new(LocalExecutor);
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(h2_streams)
@@ -125,7 +134,7 @@ where
     }
 }
 
-impl<I, S, B> Connection for http2::Connection<I, S, LocalExecutor>
+impl<I, S, B> Connection for http2::Connection<I, S, Streams>
 where
     Self: Future<Output = hyper::Result<()>>,
     S: hyper::service::HttpService<Incoming, ResBody = B>,
@@ -133,7 +142,7 @@ where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
     B: http_body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    LocalExecutor: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+    Streams: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();

@@ -4,6 +4,7 @@ mod driver;
 mod frames;
 mod http;
 pub(crate) mod io;
+mod stall;
 mod upgrade;
 
 pub(crate) use driver::{End, Handle, Leave};

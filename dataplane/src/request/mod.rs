@@ -33,7 +33,7 @@ use crate::upstream::{Answer, Lease, Outgoing, forward};
 /// Answers a request, whatever happens.
 pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming>) -> Response<ResponseBody> {
     let form = Form::of(&request);
-    let version = request.version();
+    let (version, head) = (request.version(), request.method() == Method::HEAD);
     let has_body = !request.body().is_end_stream();
     let mut exchange = Exchange::begin(downstream.clone(), &request);
     let answered = AssertUnwindSafe(answer(&mut exchange, request)).catch_unwind().await;
@@ -53,6 +53,9 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
     // What is left of the body would have to be read before the next request; how much it is nobody knows.
     if version != Version::HTTP_2 && has_body && exchange.upload.as_ref().is_none_or(|it| it.ended().is_none()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if head {
+        respond::without_body(&mut response);
     }
     exchange.status = response.status().as_u16();
     exchange.complete = true;
@@ -109,7 +112,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     if let Some(id) = &exchange.request_id {
         parts.headers.insert(forwarded::X_REQUEST_ID, id.clone());
     }
-    let body = RequestBody::new(body, BodyRules::new(&config.timers, most, stream));
+    let body = RequestBody::new(body, BodyRules::new(&config.timers, most, stream, parts.version));
     exchange.upload = body.upload().cloned();
     let http::request::Parts { method, headers, extensions, .. } = parts;
     let outgoing = Outgoing { method, target, headers, extensions, body, upgrade, stream };
@@ -141,13 +144,13 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
         upload.answer();
     }
     exchange.status = parts.status.as_u16();
-    parts.version = version;
+    let marked = std::mem::replace(&mut parts.version, version) == Version::HTTP_2;
     let body = match answer.upgrade {
         Some(sides) => {
             tokio::task::spawn_local(upgraded_exchange(exchange, answer.lease, sides));
             ResponseBody::full("")
         }
-        None => ResponseBody::streaming(body, exchange, answer.lease, answer.body_idle, trailers),
+        None => ResponseBody::streaming(body, exchange, answer.lease, answer.body_idle, trailers, marked),
     };
     Response::from_parts(parts, body)
 }

@@ -2,6 +2,7 @@
 
 use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 
 use super::body::ResponseBody;
 use super::error::ProxyError;
@@ -135,6 +136,15 @@ pub(crate) fn respond(error: ProxyError, form: Form, request_id: Option<&HeaderV
     }
     *response.status_mut() = status;
     response
+}
+
+/// The answer to HEAD: the length that the body would have, and no body (RFC 9110 section 9.3.2). hyper sees to it on
+/// HTTP/1 alone.
+pub(crate) fn without_body(response: &mut Response<ResponseBody>) {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = ResponseBody::full("");
 }
 
 #[cfg(test)]

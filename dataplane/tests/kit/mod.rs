@@ -1,5 +1,6 @@
 //! A data plane on loopback, fed with a table literal, and raw clients for it.
 
+pub(crate) mod h2;
 mod origin;
 mod wire;
 

@@ -32,6 +32,8 @@ pub(crate) struct Download {
     lease: Option<Lease>,
     idle: Duration,
     trailers: bool,
+    /// Whether the protocol marks the end: a stream that is reset without an error looks as if it had ended, too.
+    marked: bool,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -49,15 +51,16 @@ impl ResponseBody {
         }
     }
 
-    /// An upstream's body. `trailers` tells whether its trailers may pass.
+    /// An upstream's body. `trailers` tells whether its trailers may pass, `marked` that it came on HTTP/2.
     pub(crate) fn streaming(
         body: Incoming,
         exchange: Box<Exchange>,
         lease: Lease,
         idle: Duration,
         trailers: bool,
+        marked: bool,
     ) -> Self {
-        let mut download = Download { body, exchange, lease: Some(lease), idle, trailers, waiting: None };
+        let mut download = Download { body, exchange, lease: Some(lease), idle, trailers, marked, waiting: None };
         if download.body.is_end_stream() {
             download.end();
         }
@@ -87,6 +90,7 @@ impl Download {
         match ready!(polled) {
             Some(Ok(frame)) => Poll::Ready(self.pass(frame).map(Ok)),
             Some(Err(_)) => self.fail(BodyError::Upstream, ProxyError::Reset),
+            None if self.marked && !self.body.is_end_stream() => self.fail(BodyError::Upstream, ProxyError::Reset),
             None => {
                 self.end();
                 Poll::Ready(None)

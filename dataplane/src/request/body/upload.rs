@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -25,12 +26,16 @@ pub(crate) struct BodyRules {
     pub(crate) idle: Duration,
     /// Octets a second after the grace; `None` for gRPC.
     pub(crate) rate: Option<(u64, Duration)>,
+    /// Whether the protocol marks the end: a stream that is reset without an error looks as if it had ended, too.
+    pub(crate) marked: bool,
 }
 
 impl BodyRules {
-    pub(crate) fn new(timers: &Timers, most: Option<u64>, stream: bool) -> Self {
+    /// `stream` for gRPC.
+    pub(crate) fn new(timers: &Timers, most: Option<u64>, stream: bool, version: Version) -> Self {
         let idle = if stream { timers.stream_idle } else { timers.body_idle };
-        Self { most, idle, rate: (!stream).then_some((timers.body_rate, timers.body_rate_grace)) }
+        let rate = (!stream).then_some((timers.body_rate, timers.body_rate_grace));
+        Self { most, idle, rate, marked: version == Version::HTTP_2 }
     }
 }
 
@@ -175,6 +180,9 @@ impl Upload {
         match ready!(polled) {
             Some(Ok(frame)) => self.pass(stream, frame),
             Some(Err(_)) => self.fail(ProxyError::BodyBroken, BodyError::Downstream),
+            None if self.rules.marked && !stream.body.is_end_stream() => {
+                self.fail(ProxyError::BodyBroken, BodyError::Downstream)
+            }
             None => {
                 self.ended.set(Some(Instant::now()));
                 Poll::Ready(None)
