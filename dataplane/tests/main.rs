@@ -4,6 +4,7 @@ mod http1;
 mod http2;
 mod kit;
 mod retries;
+mod timers;
 mod upgrade;
 mod upstream_h2;
 mod workers;

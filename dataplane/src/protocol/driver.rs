@@ -19,6 +19,8 @@ use crate::observe::metrics::Limit;
 #[derive(Debug, Default)]
 pub(crate) struct Handle {
     leave: Cell<Leave>,
+    /// Whether it is leaving already.
+    leaving: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -38,8 +40,11 @@ impl Handle {
     /// Asks the connection to leave; a weaker wish than before changes nothing. Asked again, it looks again whether it
     /// may leave now.
     pub(crate) fn leave(&self, how: Leave) {
+        let stronger = how > self.leave.get();
         self.leave.set(how.max(self.leave.get()));
-        if let Some(waker) = self.waker.borrow().as_ref() {
+        if (stronger || !self.leaving.get())
+            && let Some(waker) = self.waker.borrow().as_ref()
+        {
             waker.wake_by_ref();
         }
     }
@@ -68,7 +73,6 @@ pub(crate) struct Driver<'a, C> {
     activity: &'a Activity,
     handle: &'a Handle,
     timers: Deadlines,
-    finishing: bool,
 }
 
 /// The timers of a connection, with those of its kind already chosen.
@@ -117,16 +121,16 @@ impl<'a, C: Connection> Driver<'a, C> {
         if let Some((at, _)) = timers.next(activity) {
             sleep.as_mut().reset(at);
         }
-        Self { connection, sleep, activity, handle, timers, finishing: false }
+        Self { connection, sleep, activity, handle, timers }
     }
 
     /// Does what the drain asks for; `Some` ends the connection.
     fn poll_leave(&mut self) -> Option<End> {
         match self.handle.leave.get() {
             Leave::No => None,
-            Leave::Gracefully if self.finishing || self.about_to_ask() => None,
+            Leave::Gracefully if self.handle.leaving.get() || self.about_to_ask() => None,
             Leave::Gracefully => {
-                self.finishing = true;
+                self.handle.leaving.set(true);
                 self.connection.as_mut().finish();
                 None
             }
@@ -160,7 +164,7 @@ impl<'a, C: Connection> Driver<'a, C> {
             match next {
                 Some((at, limit)) if at <= now => return Some(End::Expired(limit)),
                 Some((at, _)) => self.sleep.as_mut().reset(at),
-                None => self.sleep.as_mut().reset(now + self.timers.keep_alive),
+                None => self.sleep.as_mut().reset(now + self.timers.keep_alive.max(SHORTEST)),
             }
         }
     }
@@ -187,12 +191,21 @@ impl<C: Connection> Future for Driver<'_, C> {
             let _ = self.connection.as_mut().poll(cx);
             return Poll::Ready(End::Expired(Limit::H2ControlFrames));
         }
-        match polled {
-            Poll::Ready(_) => Poll::Ready(End::Closed),
-            Poll::Pending => self.poll_timers(cx).map_or(Poll::Pending, Poll::Ready),
+        let end = match polled {
+            Poll::Ready(_) => Some(End::Closed),
+            Poll::Pending => self.poll_timers(cx),
+        };
+        if end == Some(End::Expired(Limit::KeepAlive)) {
+            // A client that is about to send something is told that it will not be looked at.
+            self.connection.as_mut().finish();
+            let _ = self.connection.as_mut().poll(cx);
         }
+        end.map_or(Poll::Pending, Poll::Ready)
     }
 }
 
 /// How long a new connection is given for its first request while the worker drains.
 const YOUNG: Duration = Duration::from_secs(1);
+
+/// Shortest time between two looks at the timers while none is on.
+const SHORTEST: Duration = Duration::from_secs(1);

@@ -80,6 +80,29 @@ impl Downstream {
     }
 }
 
+/// A request that is being answered, or whose body is still coming; while one lives, the connection is not idle, and what
+/// is read on it begins no head.
+#[derive(Debug)]
+pub(crate) struct Busy(Rc<Downstream>);
+
+impl Busy {
+    pub(crate) fn new(downstream: &Rc<Downstream>) -> Self {
+        downstream.activity.enter(Phase::Active);
+        downstream.in_flight.set(downstream.in_flight.get() + 1);
+        Self(downstream.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let left = self.0.in_flight.get() - 1;
+        self.0.in_flight.set(left);
+        if left == 0 {
+            self.0.activity.enter(Phase::Idle);
+        }
+    }
+}
+
 /// One request from its head to the last octet of its answer. Whoever holds it last (the response body) closes the
 /// books: metrics, access log, the connection's phase.
 #[derive(Debug)]
@@ -103,6 +126,7 @@ pub(crate) struct Exchange {
     pub(crate) upstream_duration: Option<Duration>,
     pub(crate) request_id: Option<HeaderValue>,
     log: Option<Box<LogFields>>,
+    _busy: Busy,
 }
 
 /// What only the access log wants to know.
@@ -118,8 +142,6 @@ struct LogFields {
 
 impl Exchange {
     pub(crate) fn begin<B>(downstream: Rc<Downstream>, request: &Request<B>) -> Box<Self> {
-        downstream.activity.enter(Phase::Active);
-        downstream.in_flight.set(downstream.in_flight.get() + 1);
         downstream.worker.metrics.requests_in_flight.inc();
         let log = downstream.worker.access_log.enabled().then(|| {
             let host = request.uri().authority().and_then(|text| HeaderValue::from_str(text.as_str()).ok());
@@ -134,6 +156,7 @@ impl Exchange {
         });
         Box::new(Self {
             table: downstream.worker.table(),
+            _busy: Busy::new(&downstream),
             downstream,
             start: Instant::now(),
             route: None,
@@ -197,11 +220,6 @@ impl Drop for Exchange {
             worker.metrics.limit(limit);
         }
         worker.metrics.requests_in_flight.dec();
-        let left = self.downstream.in_flight.get() - 1;
-        self.downstream.in_flight.set(left);
-        if left == 0 {
-            self.downstream.activity.enter(Phase::Idle);
-        }
         if let Some(log) = &self.log {
             self.write_log(log, duration);
         }
@@ -211,11 +229,11 @@ impl Drop for Exchange {
 /// The limit that an error is the breach of.
 fn limit_of(error: ProxyError) -> Option<Limit> {
     match error {
-        ProxyError::TooLarge(limit) => Some(limit),
+        ProxyError::TooLarge(limit) | ProxyError::BodyTimeout(limit) => Some(limit),
         ProxyError::BodyTooLarge => Some(Limit::BodySize),
-        ProxyError::BodyTimeout => Some(Limit::BodyIdle),
         ProxyError::Loop => Some(Limit::Hops),
         ProxyError::Timeout => Some(Limit::UpstreamResponse),
+        ProxyError::Silent => Some(Limit::UpstreamBodyIdle),
         _ => None,
     }
 }

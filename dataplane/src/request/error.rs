@@ -32,8 +32,8 @@ pub(crate) enum ProxyError {
     TooLarge(Limit),
     /// The body is larger than allowed.
     BodyTooLarge,
-    /// The body did not come in time.
-    BodyTimeout,
+    /// The body fell silent or came too slowly.
+    BodyTimeout(Limit),
     /// The body ended before its announced end.
     BodyBroken,
     /// `Expect` asks for something unknown.
@@ -52,6 +52,8 @@ pub(crate) enum ProxyError {
     NoEndpoint,
     /// No endpoint took the connection.
     Connect,
+    /// The endpoint did not answer in time to being connected to.
+    ConnectTimeout,
     /// The TLS handshake with the endpoint failed.
     ConnectTls,
     /// The endpoint closed or broke off before its answer.
@@ -60,6 +62,8 @@ pub(crate) enum ProxyError {
     Protocol,
     /// The endpoint did not answer in time.
     Timeout,
+    /// The endpoint began its answer and then fell silent.
+    Silent,
     /// A bug of ours.
     Panic,
 }
@@ -71,16 +75,21 @@ impl ProxyError {
             Self::Malformed(_)
             | Self::TooLarge(_)
             | Self::BodyTooLarge
-            | Self::BodyTimeout
+            | Self::BodyTimeout(_)
             | Self::BodyBroken
             | Self::Expectation
             | Self::Method
             | Self::Misdirected
             | Self::Loop
             | Self::NoRoute => Side::Downstream,
-            Self::NoEndpoint | Self::Connect | Self::ConnectTls | Self::Reset | Self::Protocol | Self::Timeout => {
-                Side::Upstream
-            }
+            Self::NoEndpoint
+            | Self::Connect
+            | Self::ConnectTimeout
+            | Self::ConnectTls
+            | Self::Reset
+            | Self::Protocol
+            | Self::Timeout
+            | Self::Silent => Side::Upstream,
             Self::Unavailable | Self::Panic => Side::Internal,
         }
     }
@@ -91,7 +100,7 @@ impl ProxyError {
             Self::Malformed(_) => "malformed",
             Self::TooLarge(limit) => limit.label(),
             Self::BodyTooLarge => "body_too_large",
-            Self::BodyTimeout => "body_timeout",
+            Self::BodyTimeout(_) => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::Expectation => "expectation",
             Self::Method => "method",
@@ -101,10 +110,12 @@ impl ProxyError {
             Self::Unavailable => "unavailable",
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
             Self::ConnectTls => "connect_tls",
             Self::Reset => "reset",
             Self::Protocol => "protocol",
             Self::Timeout => "timeout",
+            Self::Silent => "silent",
             Self::Panic => "panic",
         }
     }
@@ -116,7 +127,7 @@ impl ProxyError {
             Self::Malformed(_)
                 | Self::TooLarge(_)
                 | Self::BodyTooLarge
-                | Self::BodyTimeout
+                | Self::BodyTimeout(_)
                 | Self::BodyBroken
                 | Self::Expectation
                 | Self::Method

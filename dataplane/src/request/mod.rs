@@ -112,7 +112,8 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     if let Some(id) = &exchange.request_id {
         parts.headers.insert(forwarded::X_REQUEST_ID, id.clone());
     }
-    let body = RequestBody::new(body, BodyRules::new(&config.timers, most, stream, parts.version));
+    let rules = BodyRules::new(&config.timers, most, stream, parts.version);
+    let body = RequestBody::new(body, rules, &downstream);
     exchange.upload = body.upload().cloned();
     let http::request::Parts { method, headers, extensions, .. } = parts;
     let outgoing = Outgoing { method, target, headers, extensions, body, upgrade, stream };
@@ -144,7 +145,9 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
         upload.answer();
     }
     exchange.status = parts.status.as_u16();
-    let marked = std::mem::replace(&mut parts.version, version) == Version::HTTP_2;
+    // hyper writes HTTP/1.0 to those who speak it, and adds what keeps their connections open, of itself.
+    let spoken = if version == Version::HTTP_2 { version } else { Version::HTTP_11 };
+    let marked = std::mem::replace(&mut parts.version, spoken) == Version::HTTP_2;
     let body = match answer.upgrade {
         Some(sides) => {
             tokio::task::spawn_local(upgraded_exchange(exchange, answer.lease, sides));

@@ -42,17 +42,19 @@ pub(crate) fn status(error: ProxyError) -> StatusCode {
         ProxyError::TooLarge(Limit::Target) => StatusCode::URI_TOO_LONG,
         ProxyError::TooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ProxyError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ProxyError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        ProxyError::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
         ProxyError::Expectation => StatusCode::EXPECTATION_FAILED,
         ProxyError::Method => StatusCode::METHOD_NOT_ALLOWED,
         ProxyError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         ProxyError::Loop => StatusCode::LOOP_DETECTED,
         ProxyError::NoRoute => StatusCode::NOT_FOUND,
         ProxyError::Unavailable | ProxyError::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
-        ProxyError::Connect | ProxyError::ConnectTls | ProxyError::Reset | ProxyError::Protocol => {
-            StatusCode::BAD_GATEWAY
-        }
-        ProxyError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        ProxyError::Connect
+        | ProxyError::ConnectTimeout
+        | ProxyError::ConnectTls
+        | ProxyError::Reset
+        | ProxyError::Protocol => StatusCode::BAD_GATEWAY,
+        ProxyError::Timeout | ProxyError::Silent => StatusCode::GATEWAY_TIMEOUT,
         ProxyError::Panic => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -77,7 +79,7 @@ fn reason(error: ProxyError) -> &'static str {
         ProxyError::TooLarge(Limit::Method) => "the method is too long",
         ProxyError::TooLarge(_) => "the request head is too large",
         ProxyError::BodyTooLarge => "the request body is too large",
-        ProxyError::BodyTimeout => "the request body did not come in time",
+        ProxyError::BodyTimeout(_) => "the request body did not come in time",
         ProxyError::BodyBroken => "the request body is broken",
         ProxyError::Expectation => "only the expectation 100-continue is known",
         ProxyError::Method => "this method is not forwarded",
@@ -86,11 +88,11 @@ fn reason(error: ProxyError) -> &'static str {
         ProxyError::NoRoute => "no route for this host and path",
         ProxyError::Unavailable => "the route cannot be served as it is configured",
         ProxyError::NoEndpoint => "the service has no ready endpoint",
-        ProxyError::Connect => "the service does not take connections",
+        ProxyError::Connect | ProxyError::ConnectTimeout => "the service does not take connections",
         ProxyError::ConnectTls => "the service's TLS cannot be verified",
         ProxyError::Reset => "the service closed the connection before it answered",
         ProxyError::Protocol => "the service's answer is not valid HTTP",
-        ProxyError::Timeout => "the service did not answer in time",
+        ProxyError::Timeout | ProxyError::Silent => "the service did not answer in time",
         ProxyError::Panic => "an internal error",
     }
 }

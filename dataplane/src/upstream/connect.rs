@@ -72,7 +72,7 @@ pub(crate) async fn connect(
     config: &Config,
 ) -> Result<Sender, ProxyError> {
     let opening = open(address, transport, http1, config);
-    tokio::time::timeout(config.upstream.connect, opening).await.unwrap_or(Err(ProxyError::Connect))
+    tokio::time::timeout(config.upstream.connect, opening).await.unwrap_or(Err(ProxyError::ConnectTimeout))
 }
 
 async fn open(address: SocketAddr, transport: &Transport, http1: bool, config: &Config) -> Result<Sender, ProxyError> {

@@ -202,10 +202,7 @@ impl<'a> Plan<'a> {
         let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.wanted()).await;
         let mut lease = match lent {
             Ok(lease) => lease,
-            Err(error) => {
-                self.worker.metrics.connect_failures.inc();
-                return Err((Failure::Unsent(error, Box::new(request)), false));
-            }
+            Err(error) => return Err((Failure::Unsent(error, Box::new(request)), false)),
         };
         let sent = match lease.sender() {
             LentSender::Http1(sender) => {
@@ -233,7 +230,7 @@ impl<'a> Plan<'a> {
         Err((failure, lease.reused))
     }
 
-    /// Waits for a response head; `None` when the endpoint took too long after it had the whole request.
+    /// Waits for a response head; `None` when the endpoint took too long, for that or for taking the body.
     async fn in_time<F: Future>(&self, sending: F, upload: Option<&Upload>) -> Option<F::Output> {
         let mut sending = pin!(sending);
         let mut sleep = pin!(sleep_until(self.begun + self.patience));
@@ -243,11 +240,7 @@ impl<'a> Plan<'a> {
                 sent = &mut sending => return Some(sent),
                 () = &mut sleep => {}
             }
-            let since = match upload {
-                None => return None,
-                // While the client is still sending, its own timers run.
-                Some(upload) => upload.ended().unwrap_or_else(Instant::now),
-            };
+            let since = upload?.upstream_turn();
             if since + self.patience <= Instant::now() {
                 return None;
             }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{MOST_STREAMS, Sender, Streams, Transport, connect};
 use crate::config::Config;
-use crate::observe::metrics::WorkerMetrics;
+use crate::observe::metrics::{Limit, WorkerMetrics};
 use crate::request::{ProxyError, RequestBody};
 use crate::state::{EndpointState, InFlight};
 
@@ -235,7 +235,12 @@ impl EndpointPool {
     }
 
     async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, ProxyError> {
-        let sender = connect(self.endpoint.address, transport, upgrade, config).await?;
+        let sender = connect(self.endpoint.address, transport, upgrade, config).await.inspect_err(|error| {
+            self.metrics.connect_failures.inc();
+            if *error == ProxyError::ConnectTimeout {
+                self.metrics.limit(Limit::UpstreamConnect);
+            }
+        })?;
         self.metrics.pool_opened.inc();
         Ok(match sender {
             Sender::Http1(sender) => {

@@ -84,7 +84,7 @@ impl Download {
             let idle = self.idle;
             let sleep = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
             ready!(sleep.as_mut().poll(cx));
-            return self.fail(BodyError::Silent, ProxyError::Timeout);
+            return self.fail(BodyError::Silent, ProxyError::Silent);
         }
         self.waiting = None;
         match ready!(polled) {

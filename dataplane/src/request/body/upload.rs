@@ -13,9 +13,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::super::context::{Busy, Downstream};
 use super::super::error::ProxyError;
 use super::{BodyError, Polled, filter_trailers};
 use crate::config::Timers;
+use crate::observe::metrics::Limit;
 
 /// What a request body must keep to.
 #[derive(Clone, Copy, Debug)]
@@ -55,11 +57,15 @@ pub(crate) struct Upload {
     octets: Cell<u64>,
     /// When the last octet was handed on; `None` while more is to come.
     ended: Cell<Option<Instant>>,
+    /// When octets were handed on last.
+    moved: Cell<Instant>,
     fault: Cell<Option<ProxyError>>,
     answered: Cell<bool>,
     /// Time spent waiting for the client; time that the upstream takes is not the client's.
     waited: Cell<Duration>,
     stream: RefCell<Stream>,
+    /// Held until the client has sent everything.
+    busy: RefCell<Option<Busy>>,
 }
 
 #[derive(Debug)]
@@ -74,7 +80,7 @@ struct Stream {
 
 impl RequestBody {
     /// The client's body; nothing for one that is empty.
-    pub(crate) fn new(body: Incoming, rules: BodyRules) -> Self {
+    pub(crate) fn new(body: Incoming, rules: BodyRules, downstream: &Rc<Downstream>) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
@@ -82,10 +88,12 @@ impl RequestBody {
             rules,
             octets: Cell::new(0),
             ended: Cell::new(None),
+            moved: Cell::new(Instant::now()),
             fault: Cell::new(None),
             answered: Cell::new(false),
             waited: Cell::new(Duration::ZERO),
             stream: RefCell::new(Stream { body, waiting: None, record: None, again: Vec::new() }),
+            busy: RefCell::new(Some(Busy::new(downstream))),
         }))
     }
 
@@ -109,6 +117,19 @@ impl Upload {
         self.ended.get()
     }
 
+    /// Since when it is the upstream's turn: to answer, or to take more of the body. Now while the client owes octets,
+    /// because then its own timers run.
+    pub(crate) fn upstream_turn(&self) -> Instant {
+        let owed = || self.stream.borrow().waiting.is_some().then(Instant::now);
+        self.ended.get().or_else(owed).unwrap_or(self.moved.get())
+    }
+
+    /// The client has sent everything.
+    fn end(&self) {
+        self.ended.set(Some(Instant::now()));
+        self.busy.replace(None);
+    }
+
     /// What the client did wrong, if that broke the request off.
     pub(crate) fn fault(&self) -> Option<ProxyError> {
         self.fault.get()
@@ -128,7 +149,7 @@ impl Upload {
     /// Puts everything handed on so far in front again; false when it was not remembered.
     pub(crate) fn rewind(&self) -> bool {
         let stream = &mut *self.stream.borrow_mut();
-        let Some(record) = stream.record.take() else { return self.octets() == 0 };
+        let Some(record) = stream.record.take() else { return false };
         stream.again.extend(record.into_iter().rev());
         stream.record = Some(Vec::new());
         self.octets.set(0);
@@ -139,6 +160,11 @@ impl Upload {
     fn fail(&self, fault: ProxyError, error: BodyError) -> Polled {
         self.fault.set(Some(fault));
         Poll::Ready(Some(Err(error)))
+    }
+
+    fn late(&self, limit: Limit) -> Polled {
+        let fault = ProxyError::BodyTimeout(limit);
+        self.fail(fault, BodyError::Limit(fault))
     }
 
     fn too_slow(&self, waited: Duration) -> bool {
@@ -157,8 +183,11 @@ impl Upload {
         while sleep.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let silence = now - *since;
-            if silence >= idle || self.too_slow(self.waited.get() + silence) {
-                return self.fail(ProxyError::BodyTimeout, BodyError::Limit(ProxyError::BodyTimeout));
+            if silence >= idle {
+                return self.late(Limit::BodyIdle);
+            }
+            if self.too_slow(self.waited.get() + silence) {
+                return self.late(Limit::BodyRate);
             }
             sleep.as_mut().reset((now + step).min(*since + idle));
         }
@@ -184,7 +213,7 @@ impl Upload {
                 self.fail(ProxyError::BodyBroken, BodyError::Downstream)
             }
             None => {
-                self.ended.set(Some(Instant::now()));
+                self.end();
                 Poll::Ready(None)
             }
         }
@@ -210,10 +239,11 @@ impl Upload {
             return self.fail(ProxyError::BodyTooLarge, BodyError::Limit(ProxyError::BodyTooLarge));
         }
         if self.too_slow(self.waited.get()) {
-            return self.fail(ProxyError::BodyTimeout, BodyError::Limit(ProxyError::BodyTimeout));
+            return self.late(Limit::BodyRate);
         }
+        self.moved.set(Instant::now());
         if stream.again.is_empty() && stream.body.is_end_stream() {
-            self.ended.set(Some(Instant::now()));
+            self.end();
         }
         Poll::Ready(Some(Ok(frame)))
     }
