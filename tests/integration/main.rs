@@ -6,11 +6,14 @@
 
 mod access_log;
 mod admin;
+mod annotations;
 mod backends;
 mod classes;
 mod conflicts;
 mod conformance;
+mod connections;
 mod default_backends;
+mod demo;
 mod endpoint_slices;
 mod external_name;
 mod forwarding;

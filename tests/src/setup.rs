@@ -18,6 +18,7 @@ pub struct Setup {
     binary: PathBuf,
     root: TempDir,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     workers: usize,
 }
 
@@ -29,13 +30,20 @@ impl Setup {
         for directory in [MANIFESTS, STAGING] {
             std::fs::create_dir(root.path().join(directory)).expect("a fresh directory takes entries");
         }
-        Self { binary: binary.into(), root, arguments: Vec::new(), workers: 1 }
+        Self { binary: binary.into(), root, arguments: Vec::new(), variables: Vec::new(), workers: 1 }
     }
 
     /// Adds flags.
     #[must_use]
     pub fn args(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -95,7 +103,19 @@ impl Setup {
             }
         }
         command.args(["--workers", &self.workers.to_string()]).args(&self.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.begin(command)
+    }
+
+    /// Starts another verb that runs until it is ended.
+    #[must_use]
+    pub fn spawn_verb(self, arguments: &[&str]) -> Process {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments);
+        self.begin(command)
+    }
+
+    fn begin(self, mut command: Command) -> Process {
+        command.envs(self.variables).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the binary can be run");
         Process::new(child, self.root)
     }

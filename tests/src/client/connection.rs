@@ -136,6 +136,15 @@ impl Connection {
         Ok(Answer::new(head, collected.to_bytes(), trailers))
     }
 
+    /// A second hand on an HTTP/2 connection, to send at the same time; `None` on HTTP/1.1. It lasts as long as the
+    /// first.
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        let Sender::Http2(sender) = &self.sender else { return None };
+        let (sender, scheme) = (Sender::Http2(sender.clone()), self.scheme.clone());
+        Some(Self { sender, scheme, driver: tokio::spawn(std::future::ready(())) })
+    }
+
     /// Whether the connection has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
