@@ -301,7 +301,7 @@ async fn a_stream_that_nobody_reads_is_reset_and_the_connection_lives_on() {
     assert_eq!((octets, error.reason()), (10, Some(Reason::CANCEL)));
     assert!(begun.elapsed() >= stall, "{:?}", begun.elapsed());
     upstream.rest().await;
-    assert_eq!(proxy.limit(Limit::WriteStall), 1);
+    eventually("counted", || proxy.limit(Limit::WriteStall) == 1).await;
     eventually("over", || proxy.counted(|worker| worker.requests_in_flight.get()) == 0).await;
     let answer = ask(&client, request(Method::GET));
     let ((), answer) = tokio::join!(

@@ -1,5 +1,6 @@
 //! The data plane through real sockets, by topic: a table literal in, octets out.
 
+mod bodies;
 mod http1;
 mod http2;
 mod kit;

@@ -104,7 +104,7 @@ async fn silence_ends_an_upgraded_connection_and_octets_keep_it() {
     client.rest().await;
     upstream.rest().await;
     assert!(last.elapsed() >= idle / 2, "{:?}", last.elapsed());
-    assert_eq!(proxy.limit(Limit::StreamIdle), 1);
+    eventually("counted", || proxy.limit(Limit::StreamIdle) == 1).await;
 }
 
 #[tokio::test]

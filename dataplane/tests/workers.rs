@@ -101,3 +101,38 @@ async fn draining_answers_what_is_in_flight_and_says_close() {
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("\r\n\r\nok"), "{answer}");
     assert_eq!(drained.await.expect("no panic"), 0, "nothing was cut");
 }
+
+#[tokio::test]
+async fn connections_made_before_the_end_are_all_served() {
+    for _ in 0..3 {
+        let (running, address) = start(4, |_| {});
+        running.publisher().publish(table(&[endpoint().await]));
+        eventually("accepting", || std::net::TcpStream::connect(address).is_ok()).await;
+        let mut streams = Vec::new();
+        for _ in 0..60 {
+            streams.push(TcpStream::connect(address).await.expect("accepted"));
+        }
+        // Without a delay: what is in a queue or on its way between workers now must be served nevertheless.
+        let drained = tokio::spawn(running.drain());
+        tokio::task::yield_now().await;
+        for stream in &mut streams {
+            stream.write_all(GET).await.expect("not reset");
+        }
+        for stream in &mut streams {
+            assert!(head(stream).await.is_some_and(|head| head.starts_with("HTTP/1.1 200 ")));
+        }
+        drop(streams);
+        assert_eq!(drained.await.expect("no panic"), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_end_before_the_first_table_opens_no_port() {
+    let (running, address) = start(2, |config| config.drain_delay = Duration::from_millis(100));
+    let drained = tokio::spawn(running.drain());
+    while !drained.is_finished() {
+        assert!(TcpStream::connect(address).await.is_err());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(drained.await.expect("no panic"), 0);
+}

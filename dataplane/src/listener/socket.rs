@@ -3,13 +3,17 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+
+use crate::protocol::io::Activity;
 
 /// An accepted TCP connection.
 ///
@@ -20,12 +24,13 @@ pub(crate) struct Socket {
     stream: TcpStream,
     early: BytesMut,
     linger: Option<Pin<Box<Sleep>>>,
+    activity: Arc<Activity>,
 }
 
 impl Socket {
     /// A socket whose first octets were already read into `early`.
-    pub(crate) fn new(stream: TcpStream, early: BytesMut) -> Self {
-        Self { stream, early, linger: None }
+    pub(crate) fn new(stream: TcpStream, early: BytesMut, activity: Arc<Activity>) -> Self {
+        Self { stream, early, linger: None, activity }
     }
 
     /// Whether the connection begins with these octets; they stay to be read. A closed connection does not.
@@ -53,6 +58,15 @@ impl Socket {
             }
         }
         Poll::Ready(())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.activity.broken() {
+            // Closing with RST; where that cannot be had, FIN must do.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 

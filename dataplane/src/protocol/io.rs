@@ -42,6 +42,7 @@ pub(crate) struct Activity {
     /// Begin of the HTTP/2 header block that is under way.
     block: Mark,
     flooded: AtomicBool,
+    broken: AtomicBool,
 }
 
 impl Activity {
@@ -53,6 +54,7 @@ impl Activity {
             stalled: Mark::default(),
             block: Mark::default(),
             flooded: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         }
     }
 
@@ -90,6 +92,16 @@ impl Activity {
     /// Whether the client sent too many HTTP/2 control frames.
     pub(crate) fn flooded(&self) -> bool {
         self.flooded.load(Ordering::Relaxed)
+    }
+
+    /// An answer that ends with the connection ends too soon: only a reset can say so.
+    pub(crate) fn break_off(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection must not end cleanly.
+    pub(crate) fn broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// HTTP/1: octets outside a request begin a head.

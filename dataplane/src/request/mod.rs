@@ -147,13 +147,16 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
     exchange.status = parts.status.as_u16();
     // hyper writes HTTP/1.0 to those who speak it, and adds what keeps their connections open, of itself.
     let spoken = if version == Version::HTTP_2 { version } else { Version::HTTP_11 };
-    let marked = std::mem::replace(&mut parts.version, spoken) == Version::HTTP_2;
+    let from = std::mem::replace(&mut parts.version, spoken);
     let body = match answer.upgrade {
         Some(sides) => {
             tokio::task::spawn_local(upgraded_exchange(exchange, answer.lease, sides));
             ResponseBody::full("")
         }
-        None => ResponseBody::streaming(body, exchange, answer.lease, answer.body_idle, trailers, marked),
+        None => {
+            let source = (body, answer.lease, answer.body_idle);
+            ResponseBody::streaming(source, exchange, trailers, (from, version))
+        }
     };
     Response::from_parts(parts, body)
 }

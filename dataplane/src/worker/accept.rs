@@ -216,8 +216,8 @@ impl Door {
                 }
             }
         }
-        let mut socket = Socket::new(stream, early);
         let activity = Arc::new(Activity::new());
+        let mut socket = Socket::new(stream, early, activity.clone());
         let downstream = |tls| {
             let (worker, listener) = (self.worker.clone(), binding.listener.clone());
             Rc::new(Downstream::new(worker, client, port, tls, listener, activity.clone(), guards))

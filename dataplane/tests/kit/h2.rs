@@ -1,8 +1,10 @@
 //! HTTP/2 on both sides of the data plane, frame by frame where it matters.
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, client, server};
+use h2::{RecvStream, client, server};
 use http::{HeaderMap, Method, Request, Response};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -70,13 +72,7 @@ pub(crate) fn read(mut body: RecvStream) -> impl Future<Output = Result<(Vec<u8>
 #[derive(Debug)]
 pub(crate) struct H2Wire {
     calls: mpsc::UnboundedReceiver<Call>,
-    orders: mpsc::UnboundedSender<Order>,
-}
-
-#[derive(Debug)]
-enum Order {
-    Leave,
-    Abort(Reason),
+    orders: mpsc::UnboundedSender<()>,
 }
 
 impl Origin {
@@ -86,7 +82,45 @@ impl Origin {
     }
 
     pub(crate) async fn h2_with(&self, builder: &server::Builder) -> H2Wire {
-        let stream = self.accept().await.stream;
+        H2Wire::new(self.accept().await.stream, builder).await
+    }
+
+    /// Serves every connection by `serve`; each round of [`Leaver::leave`] makes those leave that there are.
+    pub(crate) fn serve_h2(self, serve: impl Fn(Call) + Clone + Send + Sync + 'static) -> Leaver {
+        let leaver = Leaver::default();
+        let connections = leaver.connections.clone();
+        self.serve(move |_, wire| {
+            let (connections, serve) = (connections.clone(), serve.clone());
+            async move {
+                let mut wire = H2Wire::new(wire.stream, &server::Builder::new()).await;
+                connections.lock().expect("no panic").push(wire.orders.clone());
+                while let Some(call) = wire.calls.recv().await {
+                    serve(call);
+                }
+            }
+        });
+        leaver
+    }
+}
+
+/// The connections to an endpoint, to be ended by it.
+#[derive(Debug, Default)]
+pub(crate) struct Leaver {
+    connections: Arc<Mutex<Vec<mpsc::UnboundedSender<()>>>>,
+}
+
+impl Leaver {
+    /// Says GOAWAY on all connections; what is in flight on them will be finished.
+    pub(crate) fn leave(&self) {
+        for connection in self.connections.lock().expect("no panic").drain(..) {
+            // One that has ended needs no telling.
+            let _ = connection.send(());
+        }
+    }
+}
+
+impl H2Wire {
+    async fn new(stream: TcpStream, builder: &server::Builder) -> Self {
         let mut connection = soon(builder.handshake(stream)).await.expect("a handshake");
         let (called, calls) = mpsc::unbounded_channel();
         let (orders, mut ordered) = mpsc::unbounded_channel();
@@ -97,18 +131,13 @@ impl Origin {
                         let Some(Ok((request, respond))) = call else { return };
                         let _ = called.send(Call { request, respond });
                     }
-                    Some(order) = ordered.recv() => match order {
-                        Order::Leave => connection.graceful_shutdown(),
-                        Order::Abort(reason) => connection.abrupt_shutdown(reason),
-                    },
+                    Some(()) = ordered.recv() => connection.graceful_shutdown(),
                 }
             }
         });
-        H2Wire { calls, orders }
+        Self { calls, orders }
     }
-}
 
-impl H2Wire {
     /// The next request.
     #[track_caller]
     pub(crate) fn call(&mut self) -> impl Future<Output = Call> + '_ {
@@ -123,24 +152,9 @@ impl H2Wire {
         async { assert!(call.await.is_none(), "no further request") }
     }
 
-    /// Whether the connection has not ended.
-    pub(crate) fn lives(&self) -> bool {
-        !self.orders.is_closed()
-    }
-
     /// Requests that have come and were not taken.
     pub(crate) fn waiting(&self) -> usize {
         self.calls.len()
-    }
-
-    /// Says GOAWAY and finishes what is in flight.
-    pub(crate) fn leave(&self) {
-        self.orders.send(Order::Leave).expect("the connection lives");
-    }
-
-    /// Says GOAWAY and ends.
-    pub(crate) fn abort(&self, reason: Reason) {
-        self.orders.send(Order::Abort(reason)).expect("the connection lives");
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod h2;
 mod origin;
+mod tls;
 mod wire;
 
 use std::net::SocketAddr;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -34,6 +35,8 @@ pub(crate) struct Download {
     trailers: bool,
     /// Whether the protocol marks the end: a stream that is reset without an error looks as if it had ended, too.
     marked: bool,
+    /// Whether the client may know the end by nothing but the end of its connection (HTTP/1.0).
+    until_close: bool,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
@@ -51,16 +54,17 @@ impl ResponseBody {
         }
     }
 
-    /// An upstream's body. `trailers` tells whether its trailers may pass, `marked` that it came on HTTP/2.
+    /// The body of an upstream's answer. `trailers` tells whether its trailers may pass, `from` and `to` which versions
+    /// are spoken on both sides.
     pub(crate) fn streaming(
-        body: Incoming,
+        (body, lease, idle): (Incoming, Lease, Duration),
         exchange: Box<Exchange>,
-        lease: Lease,
-        idle: Duration,
         trailers: bool,
-        marked: bool,
+        (from, to): (Version, Version),
     ) -> Self {
-        let mut download = Download { body, exchange, lease: Some(lease), idle, trailers, marked, waiting: None };
+        let (marked, until_close) = (from == Version::HTTP_2, to == Version::HTTP_10);
+        let lease = Some(lease);
+        let mut download = Download { body, exchange, lease, idle, trailers, marked, until_close, waiting: None };
         if download.body.is_end_stream() {
             download.end();
         }
@@ -101,6 +105,9 @@ impl Download {
     fn fail(&mut self, error: BodyError, fault: ProxyError) -> Polled {
         let fault = self.exchange.upload.as_ref().and_then(|upload| upload.fault()).unwrap_or(fault);
         self.exchange.error = Some(fault);
+        if self.until_close {
+            self.exchange.downstream().activity.break_off();
+        }
         Poll::Ready(Some(Err(error)))
     }
 
