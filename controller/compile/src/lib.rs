@@ -16,6 +16,7 @@ mod report;
 pub mod secret;
 mod service;
 mod snapshot;
+mod suggest;
 mod supply;
 mod upstream;
 mod upstream_tls;

@@ -12,6 +12,7 @@ use super::settings::{RouteSettings, Settings, UpstreamSettings};
 use super::{PREFIX, field};
 use crate::report::{Problem, Reporter};
 use crate::snapshot::Object;
+use crate::suggest::nearest;
 
 /// One annotation; the type parameter is its scope.
 pub(super) struct Annotation<S> {
@@ -87,34 +88,15 @@ fn unknown<S>(key: &str, word: &str, scope: &str, list: &[Annotation<S>]) -> Pro
         return problem(format!("{key} has no effect on an object of kind {scope}"))
             .hint(format!("put it on the {other}"));
     }
-    let nearest = list.iter().map(|known| (distance(word, known.key), known.key)).min();
-    let hint = match nearest {
-        Some((edits, known)) if edits * 3 <= known.len() => format!("did you mean {PREFIX}{known}?"),
-        _ => format!("known on this kind: {}", keys(list).join(", ")),
+    let hint = match nearest(word, list.iter().map(|known| known.key)) {
+        Some(known) => format!("did you mean {PREFIX}{known}?"),
+        None => format!("known on this kind: {}", keys(list).join(", ")),
     };
     problem(format!("{key} is not known and has no effect")).hint(hint)
 }
 
 fn keys<S>(list: &[Annotation<S>]) -> Vec<&'static str> {
     list.iter().map(|annotation| annotation.key).collect()
-}
-
-/// Edit distance (Levenshtein), over octets.
-fn distance(from: &str, to: &str) -> usize {
-    // Nothing that long is near a key; the bound keeps the cost of hostile keys down.
-    if from.len() > 64 {
-        return usize::MAX / 4;
-    }
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.bytes().enumerate() {
-            let change = diagonal + usize::from(a != b);
-            let best = change.min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], best);
-        }
-    }
-    row[to.len()]
 }
 
 /// The reference of all native annotations, as Markdown.
@@ -145,15 +127,6 @@ fn section<S>(text: &mut String, title: &str, scope: &str, list: &[Annotation<S>
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distances() {
-        for (from, to, expected) in
-            [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("max-body-sice", "max-body-size", 1)]
-        {
-            assert_eq!(distance(from, to), expected, "{from} {to}");
-        }
-    }
 
     #[test]
     fn every_annotation_is_in_the_reference() {

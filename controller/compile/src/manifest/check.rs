@@ -13,8 +13,8 @@ use serde_json::{Map, Value as Json};
 use super::findings::Findings;
 use super::path::Path;
 use super::schema::{self, Field, Shape, ShapeId};
-use super::suggest;
 use super::yaml::{Entry, Node, Value};
+use crate::suggest::nearest;
 
 /// Checks an object and returns it as JSON.
 pub(super) fn object(kind: Kind, root: &Node<'_>, findings: &mut Findings) -> Json {
@@ -76,7 +76,7 @@ impl Walk<'_> {
             let path = path.field(&entry.key);
             let Some(field) = Shape::field(fields, &entry.key) else {
                 let known = fields.iter().map(|field| &*field.name);
-                let near = suggest::successor(&entry.key).or_else(|| suggest::nearest(&entry.key, known));
+                let near = successor(&entry.key).or_else(|| nearest(&entry.key, known));
                 self.findings.unknown_field(&path, near);
                 continue;
             };
@@ -222,5 +222,14 @@ fn plain_json(node: &Node<'_>) -> Json {
         Value::Mapping(entries) => {
             Json::Object(entries.iter().map(|e| (e.key.clone().into_owned(), plain_json(&e.value))).collect())
         }
+    }
+}
+
+/// What became of a field that older versions of the API had.
+fn successor(name: &str) -> Option<&'static str> {
+    match name {
+        "serviceName" => Some("service.name"),
+        "servicePort" => Some("service.port.number"),
+        _ => None,
     }
 }

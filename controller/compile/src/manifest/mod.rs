@@ -11,7 +11,6 @@ mod findings;
 mod path;
 mod schema;
 mod spans;
-mod suggest;
 mod validate;
 mod yaml;
 
