@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::kit::{Ended, Origin, Proxy, status};
+use portico_dataplane::observe::metrics::Limit;
+
+use crate::kit::{Ended, Origin, Proxy, eventually, status};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -73,6 +75,9 @@ async fn limits_of_the_head_have_their_own_statuses() {
         let (answer, _) = proxy.say(&request).await.rest().await;
         assert_eq!(status(&answer), expected, "{}", &request[..40.min(request.len())]);
     }
+    for (limit, count) in [(Limit::Target, 1), (Limit::HeadSize, 2), (Limit::Method, 1), (Limit::Hops, 1)] {
+        eventually(limit.label(), || proxy.limit(limit) == count).await;
+    }
 }
 
 #[tokio::test]
@@ -128,6 +133,31 @@ async fn http_1_0_clients_are_served() {
     let (answer, ended) = client.rest().await;
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
     assert!(!answer.contains("transfer-encoding") && ended == Ended::Closed, "{answer}");
+}
+
+#[tokio::test]
+async fn http_1_0_connections_stay_open_when_asked_to_and_never_say_both() {
+    let origin = Origin::new().await;
+    let proxy = Proxy::start(&[origin.address], |_| {}).await;
+    let mut client = proxy.connect().await;
+    let mut upstream = None;
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").await;
+        let mut wire = match upstream.take() {
+            None => origin.accept().await,
+            Some(wire) => wire,
+        };
+        wire.head().await;
+        wire.send(OK).await;
+        upstream = Some(wire);
+        let head = client.head().await;
+        assert!(head.contains("connection: keep-alive\r\n"), "{head}");
+        client.octets(2).await;
+    }
+    client.send("TRACE / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").await;
+    let (answer, ended) = client.rest().await;
+    assert!(answer.contains("connection: close\r\n") && !answer.contains("keep-alive"), "{answer}");
+    assert_eq!(ended, Ended::Closed);
 }
 
 #[tokio::test]

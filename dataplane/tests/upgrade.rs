@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portico_dataplane::observe::metrics::Limit;
+use tokio::io::AsyncWriteExt;
 
 use crate::kit::{Ended, Origin, Proxy, Wire, eventually, soon, status};
 
@@ -126,4 +127,18 @@ async fn upgraded_connections_last_through_the_drain_and_are_counted_when_cut() 
         let cut = soon(drained).await.expect("no panic");
         assert_eq!(cut, u64::from(!finish));
     }
+}
+
+#[tokio::test]
+async fn each_side_may_end_on_its_own() {
+    let origin = Origin::new().await;
+    let proxy = Proxy::start(&[origin.address], |_| {}).await;
+    let (mut client, mut upstream) = upgraded(&proxy, &origin).await;
+    upstream.send("bye").await;
+    upstream.stream.shutdown().await.expect("half closed");
+    assert_eq!(client.rest().await.0, "bye");
+    client.send("late").await;
+    assert_eq!(upstream.octets(4).await, b"late");
+    drop(client);
+    upstream.rest().await;
 }

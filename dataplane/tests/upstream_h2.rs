@@ -117,6 +117,22 @@ async fn what_the_endpoint_refused_is_sent_again_whole() {
 }
 
 #[tokio::test]
+async fn trailers_of_requests_pass_for_those_who_speak_of_trailers() {
+    for (te, passes) in [("", false), ("TE: trailers\r\nConnection: TE\r\n", true)] {
+        let origin = Origin::new().await;
+        let proxy = start(&origin, |_| {}).await;
+        let head = POST.replace("Host: a\r\n", &format!("Host: a\r\n{te}"));
+        let mut client = proxy.say(format!("{head}3\r\none\r\n0\r\nX-User: root\r\nHost: b\r\n\r\n")).await;
+        let mut upstream = origin.h2().await;
+        let mut call = upstream.call().await;
+        let (body, trailers) = read(call.request.into_body()).await.expect("a whole body");
+        assert_eq!((&body[..], trailers.map(|trailers| trailers.len())), (&b"one"[..], passes.then_some(1)));
+        call.respond.send_response(http::Response::new(()), true).expect("sent");
+        assert_eq!(status(&client.head().await), 200);
+    }
+}
+
+#[tokio::test]
 async fn other_resets_are_tried_again_for_get_alone() {
     for (request, expected) in [(GET.to_owned(), 200), (format!("{POST}0\r\n\r\n"), 502)] {
         let origin = Origin::new().await;
@@ -212,4 +228,5 @@ async fn waiting_for_a_connection_that_does_not_come_takes_one_timeout_for_all()
         assert_eq!(status(&client.head().await), 502);
     }
     assert!(begun.elapsed() < connect * 4, "{:?}", begun.elapsed());
+    assert_eq!(proxy.running.publisher().ejected(), 0, "one failure, however many waited for it");
 }

@@ -18,7 +18,7 @@ use crate::protocol::io::Activity;
 /// An accepted TCP connection.
 ///
 /// Shutting it down sends FIN and then reads on for a moment: a socket that is closed with unread octets answers with a
-/// reset, which destroys the response on its way to the client.
+/// reset, which destroys the response on its way to the client. After an upgrade others read it.
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
@@ -106,6 +106,9 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        if self.activity.upgraded() {
+            return Poll::Ready(Ok(()));
         }
         self.poll_linger(cx).map(Ok)
     }

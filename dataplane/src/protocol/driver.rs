@@ -60,7 +60,7 @@ pub(crate) trait Connection: Future<Output = hyper::Result<()>> {
 pub(crate) enum End {
     /// By itself, in either way.
     Closed,
-    /// A timer ran out.
+    /// A timer ran out, or a size was exceeded that hyper answers itself.
     Expired(Limit),
     /// It was cut at the end of the drain; whether a request was in flight.
     Cut(bool),
@@ -192,7 +192,7 @@ impl<C: Connection> Future for Driver<'_, C> {
             return Poll::Ready(End::Expired(Limit::H2ControlFrames));
         }
         let end = match polled {
-            Poll::Ready(_) => Some(End::Closed),
+            Poll::Ready(ended) => Some(ended.err().and_then(limit_of).map_or(End::Closed, End::Expired)),
             Poll::Pending => self.poll_timers(cx),
         };
         if end == Some(End::Expired(Limit::KeepAlive)) {
@@ -202,6 +202,11 @@ impl<C: Connection> Future for Driver<'_, C> {
         }
         end.map_or(Poll::Pending, Poll::Ready)
     }
+}
+
+/// The limit that hyper kept by itself.
+fn limit_of(error: hyper::Error) -> Option<Limit> {
+    if error.is_parse_too_large() { Some(Limit::HeadSize) } else { error.is_timeout().then_some(Limit::H2Ping) }
 }
 
 /// How long a new connection is given for its first request while the worker drains.

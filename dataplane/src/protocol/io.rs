@@ -43,6 +43,7 @@ pub(crate) struct Activity {
     block: Mark,
     flooded: AtomicBool,
     broken: AtomicBool,
+    upgraded: AtomicBool,
 }
 
 impl Activity {
@@ -55,6 +56,7 @@ impl Activity {
             block: Mark::default(),
             flooded: AtomicBool::new(false),
             broken: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
         }
     }
 
@@ -102,6 +104,16 @@ impl Activity {
     /// Whether the connection must not end cleanly.
     pub(crate) fn broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// The connection speaks another protocol now.
+    pub(crate) fn upgrade(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what comes after our end was said is still for somebody.
+    pub(crate) fn upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
     }
 
     /// HTTP/1: octets outside a request begin a head.

@@ -49,10 +49,10 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
             respond::respond(error, form, exchange.request_id.as_ref())
         }
     };
-    leave(&downstream, version, response.headers_mut());
     // What is left of the body would have to be read before the next request; how much it is nobody knows.
-    if version != Version::HTTP_2 && has_body && exchange.upload.as_ref().is_none_or(|it| it.ended().is_none()) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let unread = has_body && exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_none());
+    if unread || exchange.error.is_some_and(ProxyError::closes) || downstream.worker.leaving() {
+        close(&mut response, version);
     }
     if head {
         respond::without_body(&mut response);
@@ -112,7 +112,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     if let Some(id) = &exchange.request_id {
         parts.headers.insert(forwarded::X_REQUEST_ID, id.clone());
     }
-    let rules = BodyRules::new(&config.timers, most, stream, parts.version);
+    let rules = BodyRules::new(&config.timers, most, stream, trailers, parts.version);
     let body = RequestBody::new(body, rules, &downstream);
     exchange.upload = body.upload().cloned();
     let http::request::Parts { method, headers, extensions, .. } = parts;
@@ -135,11 +135,9 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
     {
         parts.headers.insert(STRICT_TRANSPORT_SECURITY, policy);
     }
-    if !upgraded {
-        leave(&downstream, version, &mut parts.headers);
-    }
-    if answer.refused {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if parts.status == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6; hyper sees to it on HTTP/1 alone.
+        parts.headers.remove(CONTENT_LENGTH);
     }
     if let Some(upload) = &exchange.upload {
         upload.answer();
@@ -158,12 +156,17 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
             ResponseBody::streaming(source, exchange, trailers, (from, version))
         }
     };
-    Response::from_parts(parts, body)
+    let mut response = Response::from_parts(parts, body);
+    if answer.refused || !upgraded && downstream.worker.leaving() {
+        close(&mut response, version);
+    }
+    response
 }
 
 /// The rest of an upgraded connection; its books are closed when it ends.
 async fn upgraded_exchange(mut exchange: Box<Exchange>, lease: Lease, sides: (OnUpgrade, OnUpgrade)) {
     let worker = exchange.downstream().worker.clone();
+    exchange.downstream().activity.upgrade();
     worker.metrics.upgrades_active.inc();
     let octets = tunnel(sides.0, sides.1, worker.config.timers.stream_idle).await;
     worker.metrics.upgrades_active.dec();
@@ -176,11 +179,14 @@ async fn upgraded_exchange(mut exchange: Box<Exchange>, lease: Lease, sides: (On
     drop(lease);
 }
 
-/// While draining, every HTTP/1 answer asks the client to come back on another connection.
-fn leave(downstream: &Downstream, version: Version, headers: &mut HeaderMap) {
-    if downstream.worker.leaving() && version != Version::HTTP_2 {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+/// Makes an answer the last one of its HTTP/1 connection. HTTP/2 connections end by GOAWAY.
+fn close(response: &mut Response<ResponseBody>, version: Version) {
+    if version == Version::HTTP_2 {
+        return;
     }
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    // To an answer of a later version hyper would add that the connection stays.
+    *response.version_mut() = version;
 }
 
 fn check_announced_size(headers: &HeaderMap, most: Option<u64>) -> Result<(), ProxyError> {

@@ -1,6 +1,6 @@
 //! From an error to a response: status, reason, format.
 
-use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
+use http::header::{ACCEPT, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 
@@ -132,9 +132,6 @@ pub(crate) fn respond(error: ProxyError, form: Form, request_id: Option<&HeaderV
         headers.insert("grpc-message", HeaderValue::from_static(reason(error)));
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         return response;
-    }
-    if error.closes() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     *response.status_mut() = status;
     response

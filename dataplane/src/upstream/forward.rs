@@ -192,7 +192,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// One try at one endpoint. A failure comes with whether it was on a connection that had been used before.
+    /// One try at one endpoint. A failure comes with whether it says nothing new of the endpoint: on a connection that had
+    /// been used before, or found out by another request.
     async fn attempt(
         &self,
         pool: &Rc<EndpointPool>,
@@ -202,7 +203,7 @@ impl<'a> Plan<'a> {
         let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.wanted()).await;
         let mut lease = match lent {
             Ok(lease) => lease,
-            Err(error) => return Err((Failure::Unsent(error, Box::new(request)), false)),
+            Err(unopened) => return Err((Failure::Unsent(unopened.error, Box::new(request)), !unopened.tried)),
         };
         let sent = match lease.sender() {
             LentSender::Http1(sender) => {

@@ -73,6 +73,14 @@ pub(crate) enum Wanted {
     Upgrade,
 }
 
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unopened {
+    pub(crate) error: ProxyError,
+    /// Whether the endpoint was tried for this request; otherwise another one has found out already.
+    pub(crate) tried: bool,
+}
+
 /// A connection lent to one request.
 #[derive(Debug)]
 pub(crate) struct Lease {
@@ -143,7 +151,7 @@ impl EndpointPool {
         transport: &Transport,
         config: &Config,
         wanted: Wanted,
-    ) -> Result<Lease, ProxyError> {
+    ) -> Result<Lease, Unopened> {
         // Counted from here on, so that an endpoint that takes its time to accept does not look idle.
         let in_flight = InFlight::new(&self.endpoint);
         let (sender, reused) = match self.take(config, wanted).await {
@@ -190,7 +198,7 @@ impl EndpointPool {
                 return None;
             }
             // One that is not ready has octets to write that the endpoint does not take, or is closing.
-            if sender.is_ready() || matches!(timeout(config.upstream.connect, sender.ready()).await, Ok(Ok(()))) {
+            if sender.is_ready() || matches!(timeout(READY, sender.ready()).await, Ok(Ok(()))) {
                 return Some(LentSender::Http1(sender));
             }
         }
@@ -211,7 +219,7 @@ impl EndpointPool {
         transport: &Transport,
         config: &Config,
         upgrade: bool,
-    ) -> Result<(LentSender, bool), ProxyError> {
+    ) -> Result<(LentSender, bool), Unopened> {
         if upgrade || !transport.may_share() || self.exclusive.get() {
             return Ok((self.open_now(transport, config, upgrade).await?, false));
         }
@@ -221,7 +229,7 @@ impl EndpointPool {
             return Ok((sender, true));
         }
         if self.failed.get() != failed {
-            return Err(ProxyError::Connect);
+            return Err(Unopened { error: ProxyError::Connect, tried: false });
         }
         if self.exclusive.get() {
             drop(opening);
@@ -234,13 +242,14 @@ impl EndpointPool {
         opened.map(|sender| (sender, false))
     }
 
-    async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, ProxyError> {
+    async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, Unopened> {
         let sender = connect(self.endpoint.address, transport, upgrade, config).await.inspect_err(|error| {
             self.metrics.connect_failures.inc();
             if *error == ProxyError::ConnectTimeout {
                 self.metrics.limit(Limit::UpstreamConnect);
             }
-        })?;
+        });
+        let sender = sender.map_err(|error| Unopened { error, tried: true })?;
         self.metrics.pool_opened.inc();
         Ok(match sender {
             Sender::Http1(sender) => {
@@ -289,6 +298,9 @@ impl Drop for EndpointPool {
         self.metrics.pool_idle.sub(self.idle.borrow().len() as u64);
     }
 }
+
+/// Longest wait for an idle connection to be ready.
+const READY: Duration = Duration::from_millis(50);
 
 impl Transport {
     /// Whether its connections can carry several requests at once.

@@ -28,16 +28,18 @@ pub(crate) struct BodyRules {
     pub(crate) idle: Duration,
     /// Octets a second after the grace; `None` for gRPC.
     pub(crate) rate: Option<(u64, Duration)>,
+    /// Whether trailers may pass.
+    pub(crate) trailers: bool,
     /// Whether the protocol marks the end: a stream that is reset without an error looks as if it had ended, too.
     pub(crate) marked: bool,
 }
 
 impl BodyRules {
     /// `stream` for gRPC.
-    pub(crate) fn new(timers: &Timers, most: Option<u64>, stream: bool, version: Version) -> Self {
+    pub(crate) fn new(timers: &Timers, most: Option<u64>, stream: bool, trailers: bool, version: Version) -> Self {
         let idle = if stream { timers.stream_idle } else { timers.body_idle };
         let rate = (!stream).then_some((timers.body_rate, timers.body_rate_grace));
-        Self { most, idle, rate, marked: version == Version::HTTP_2 }
+        Self { most, idle, rate, trailers, marked: version == Version::HTTP_2 }
     }
 }
 
@@ -224,6 +226,10 @@ impl Upload {
             Ok(mut trailers) => {
                 filter_trailers(&mut trailers);
                 stream.record = None;
+                if !self.rules.trailers {
+                    self.end();
+                    return Poll::Ready(None);
+                }
                 Frame::trailers(trailers)
             }
             Err(frame) => frame,
