@@ -39,7 +39,9 @@ mod verbs;
 
 use portico_tests::Setup;
 
-/// A process of the binary under test, to be set up.
+/// A process of the binary under test, to be set up: the one built with the tests, or the one that
+/// `BINARY_UNDER_TEST` names, such as a release.
 fn portico() -> Setup {
-    Setup::new(env!("CARGO_BIN_EXE_portico"))
+    let named = std::env::var("BINARY_UNDER_TEST");
+    Setup::new(named.as_deref().unwrap_or(env!("CARGO_BIN_EXE_portico")))
 }
