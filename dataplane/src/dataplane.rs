@@ -1,7 +1,9 @@
 //! Start, publish, drain: the data plane as its owner sees it.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -92,6 +94,7 @@ impl Dataplane {
                 worker.push(socket);
             }
         }
+        let (opened, opening) = std::sync::mpsc::channel();
         let mut threads = Vec::with_capacity(config.workers);
         for (number, (sockets, handed)) in by_worker.into_iter().zip(handed).enumerate() {
             let common = Common {
@@ -109,12 +112,13 @@ impl Dataplane {
                 load: load.clone(),
                 acceptors: acceptors.clone(),
                 doors: doors.clone(),
+                opened: opened.clone(),
             };
             threads.push(spawn(common, sockets, handed).map_err(BindError::Worker)?);
         }
         let stages = Arc::new(stages);
-        let retired = Mutex::default();
-        let inner = Inner { published, stages, acceptors, transports, metrics, endpoints, retired };
+        let (opening, retired) = (Mutex::new(opening), Mutex::default());
+        let inner = Inner { published, stages, opening, acceptors, transports, metrics, endpoints, retired };
         Ok(Running { config, threads, access_log, publisher: Publisher { inner: Arc::new(inner) } })
     }
 }
@@ -129,6 +133,8 @@ pub struct Publisher {
 struct Inner {
     published: Arc<Published<Serving>>,
     stages: Arc<Stages>,
+    /// Ends when all workers listen.
+    opening: Mutex<Receiver<Infallible>>,
     acceptors: Arc<Acceptors>,
     transports: Transports,
     metrics: Arc<Metrics>,
@@ -139,7 +145,8 @@ struct Inner {
 
 impl Publisher {
     /// Publishes a table; returns the certificates that cannot be served, for each of which the one of its name from
-    /// before goes on being served, else the default.
+    /// before goes on being served, else the default. With the first table clients are accepted, and are by the time that
+    /// this returns.
     pub fn publish(&self, table: Arc<RoutingTable>) -> Vec<KeyError> {
         let begun = Instant::now();
         let inner = &*self.inner;
@@ -148,13 +155,19 @@ impl Publisher {
         let generation = table.generation();
         let serving = Arc::new(Serving::prepare(table, &previous, &inner.transports));
         inner.published.store(serving.clone());
-        inner.stages.send_if_modified(|stage| {
+        let first = inner.stages.send_if_modified(|stage| {
             let first = *stage == Stage::Waiting;
             if first {
                 *stage = Stage::Serving;
             }
             first
         });
+        if first {
+            let opening = inner.opening.lock().unwrap_or_else(PoisonError::into_inner);
+            if opening.recv_timeout(OPENING) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!("some workers do not listen yet");
+            }
+        }
         inner.metrics.table().published(generation, begun.elapsed(), problems.len());
         inner.metrics.retain(&serving.table);
         let mut retired = inner.retired.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,3 +237,5 @@ impl Running {
 
 /// Longest wait for the access log's last lines.
 const FLUSH: std::time::Duration = std::time::Duration::from_secs(2);
+/// Longest wait for the workers to listen: they only have to be woken.
+const OPENING: std::time::Duration = std::time::Duration::from_secs(2);

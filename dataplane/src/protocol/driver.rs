@@ -192,7 +192,7 @@ impl<C: Connection> Future for Driver<'_, C> {
             return Poll::Ready(End::Expired(Limit::H2ControlFrames));
         }
         let end = match polled {
-            Poll::Ready(ended) => Some(ended.err().and_then(limit_of).map_or(End::Closed, End::Expired)),
+            Poll::Ready(ended) => Some(ended.err().as_ref().and_then(limit_of).map_or(End::Closed, End::Expired)),
             Poll::Pending => self.poll_timers(cx),
         };
         if end == Some(End::Expired(Limit::KeepAlive)) {
@@ -205,7 +205,7 @@ impl<C: Connection> Future for Driver<'_, C> {
 }
 
 /// The limit that hyper kept by itself.
-fn limit_of(error: hyper::Error) -> Option<Limit> {
+fn limit_of(error: &hyper::Error) -> Option<Limit> {
     if error.is_parse_too_large() { Some(Limit::HeadSize) } else { error.is_timeout().then_some(Limit::H2Ping) }
 }
 

@@ -1,5 +1,6 @@
 //! A worker's thread.
 
+use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub(crate) struct Common {
     pub(crate) acceptors: Arc<Acceptors>,
     /// Where connections are handed over to each worker.
     pub(crate) doors: Arc<[mpsc::UnboundedSender<Accepted>]>,
+    /// Dropped once the worker listens.
+    pub(crate) opened: std::sync::mpsc::Sender<Infallible>,
 }
 
 /// Starts a worker's thread. It returns the number of requests that were cut at the end of the drain.
@@ -68,6 +71,7 @@ async fn live(mut common: Common, sockets: Vec<Bound>, handed: mpsc::UnboundedRe
             Err(error) => tracing::error!(%address, %error, "cannot listen"),
         }
     }
+    drop(common.opened);
     entrances.push(tokio::task::spawn_local(door.clone().receive(handed, common.stages.clone())));
     let sweeper = worker.clone();
     tokio::task::spawn_local(async move {
