@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use h2::Reason;
 use http::Method;
 use portico_dataplane::Config;
-use portico_shared::ir::{Protocol, UpstreamTls};
+use portico_shared::ir::{Protocol, Upstream, UpstreamTls};
 
 use crate::kit::h2::{ask, read, request};
 use crate::kit::{Origin, Proxy, Wire, eventually, soon, status, table_of};
@@ -17,6 +17,12 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n
 
 async fn start(origin: &Origin, adjust: impl FnOnce(&mut Config)) -> Proxy {
     Proxy::with(table_of(&[origin.address], |upstream, _| upstream.protocol = Protocol::H2c), adjust).await
+}
+
+/// TLS, where ALPN decides what is spoken.
+fn tls(upstream: &mut Upstream) {
+    upstream.protocol = Protocol::Https;
+    upstream.tls = Some(UpstreamTls { server_name: "a".into(), verify: false, authorities: None });
 }
 
 async fn say(proxy: &Proxy, count: usize) -> Vec<Wire> {
@@ -211,10 +217,6 @@ async fn clients_that_do_not_read_hold_up_nobody_else() {
 async fn waiting_for_a_connection_that_does_not_come_takes_one_timeout_for_all() {
     let origin = Origin::new().await;
     let connect = Duration::from_millis(300);
-    let tls = |upstream: &mut portico_shared::ir::Upstream| {
-        upstream.protocol = Protocol::Https;
-        upstream.tls = Some(UpstreamTls { server_name: "a".into(), verify: false, authorities: None });
-    };
     let table = table_of(&[origin.address], |upstream, _| tls(upstream));
     let proxy = Proxy::with(table, |config| {
         config.upstream.connect = connect;
@@ -229,4 +231,18 @@ async fn waiting_for_a_connection_that_does_not_come_takes_one_timeout_for_all()
     }
     assert!(begun.elapsed() < connect * 4, "{:?}", begun.elapsed());
     assert_eq!(proxy.running.publisher().ejected(), 0, "one failure, however many waited for it");
+}
+
+#[tokio::test]
+async fn endpoints_that_choose_http_1_by_alpn_are_not_connected_to_one_by_one() {
+    let origin = Origin::new().await;
+    let proxy = Proxy::with(table_of(&[origin.address], |upstream, _| tls(upstream)), |_| {}).await;
+    let clients = say(&proxy, 5).await;
+    let mut first = origin.tls().await;
+    assert!(first.head().await.starts_with("GET / HTTP/1.1\r\n"));
+    // The others wait for the first no longer, nor for each other: their handshakes have all begun.
+    for _ in 0..4 {
+        origin.accept().await;
+    }
+    drop(clients);
 }
