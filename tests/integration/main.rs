@@ -40,8 +40,9 @@ mod verbs;
 use portico_tests::Setup;
 
 /// A process of the binary under test, to be set up: the one built with the tests, or the one that
-/// `BINARY_UNDER_TEST` names, such as a release.
+/// `BINARY_UNDER_TEST` names (from the top of the checkout), such as a release.
 fn portico() -> Setup {
-    let named = std::env::var("BINARY_UNDER_TEST");
-    Setup::new(named.as_deref().unwrap_or(env!("CARGO_BIN_EXE_portico")))
+    let Ok(named) = std::env::var("BINARY_UNDER_TEST") else { return Setup::new(env!("CARGO_BIN_EXE_portico")) };
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Setup::new(top.join(named).to_str().expect("the path is text"))
 }
