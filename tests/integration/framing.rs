@@ -25,7 +25,6 @@ async fn ambiguous_messages_are_400_and_reach_nobody() {
     let portico = portico().manifests(one(upstream.address)).start().await;
     let mut passed = Vec::new();
     for message in [
-        "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG",
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1, 2\r\n\r\nxx",
         "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: +1\r\n\r\nx",
@@ -63,6 +62,21 @@ async fn ambiguous_messages_are_400_and_reach_nobody() {
         raw.closed().await;
     }
     assert!(passed.is_empty(), "{passed:#?}");
+    assert_eq!(upstream.heads(), 0, "{:?}", upstream.received());
+}
+
+/// RFC 9112 section 6.1 lets the coding win and asks to close; a message that can be read in two ways is refused instead.
+#[tokio::test]
+async fn length_and_coding_together_are_400_and_reach_nobody() {
+    let upstream = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let portico = portico().manifests(one(upstream.address)).start().await;
+    for fields in ["Content-Length: 5\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"]
+    {
+        let message = format!("POST / HTTP/1.1\r\nHost: a.test\r\n{fields}\r\n\r\n0\r\n\r\nG");
+        let (mut raw, answer) = raw(&portico, &message).await;
+        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{fields}: {answer:?}");
+        raw.closed().await;
+    }
     assert_eq!(upstream.heads(), 0, "{:?}", upstream.received());
 }
 
