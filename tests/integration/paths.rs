@@ -197,26 +197,3 @@ async fn paths_that_servers_read_differently_are_400() {
     assert!(passed.is_empty(), "{passed:#?}");
     assert!(site.echoes.iter().all(|echo| echo.requests() == 0));
 }
-
-#[tokio::test]
-async fn a_quotation_mark_in_the_query_passes() {
-    let (_site, portico) = normal().await;
-    let mut raw = Raw::connect(portico.http()).await;
-    let answer = raw.send("GET /q?say=\"hi\" HTTP/1.1\r\nHost: a.test\r\n\r\n").await.answer().await;
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-    assert_eq!(json["query"], "say=\"hi\"");
-}
-
-/// A fragment never belongs into a request (RFC 9110 section 4.2.5); whoever cuts it sees another path than whoever does
-/// not.
-#[tokio::test]
-async fn a_fragment_in_the_target_is_400() {
-    let (site, portico) = normal().await;
-    for target in ["/a#b", "/pub#/../admin", "/a?b#c"] {
-        let mut raw = Raw::connect(portico.http()).await;
-        let answer = raw.send(format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n")).await.answer().await;
-        assert_eq!(answer.status, 400, "{target}: {answer:?}");
-    }
-    assert!(site.echoes.iter().all(|echo| echo.requests() == 0));
-}

@@ -1,8 +1,8 @@
 //! From text to checked objects.
 //!
-//! A file is read to trees that know their places ([`yaml`]), each document is told by its kind ([`document`]), held
-//! against the kind's shape ([`check`]), turned into the API's type, completed and judged as the API server would
-//! ([`validate`]). One bad object never harms another, and every problem of an object is reported, not only the first.
+//! A file is read to trees that know their places (`yaml`), each document is told by its kind (`document`), held
+//! against the kind's shape (`check`), turned into the API's type, completed and judged as the API server would
+//! (`validate`). One bad object never harms another, and every problem of an object is reported, not only the first.
 //! Nothing here reads files, knows other objects, or decides what is served.
 
 mod check;

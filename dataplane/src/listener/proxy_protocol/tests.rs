@@ -1,3 +1,5 @@
+//! PROXY headers whole, in pieces, and broken ones.
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Lines in both forms, escapes, and a log that nobody reads.
+
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::sync::mpsc;

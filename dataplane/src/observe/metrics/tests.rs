@@ -1,3 +1,5 @@
+//! What is counted by several workers, and how it is shown.
+
 use std::sync::Arc;
 use std::time::Duration;
 
