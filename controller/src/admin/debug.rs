@@ -53,6 +53,10 @@ impl Answers for Debug {
             _ => None,
         }
     }
+
+    fn under_any_name(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Serialize)]

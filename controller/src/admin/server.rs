@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use portico_shared::normalise::authority;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -23,6 +24,12 @@ use tokio::time::{sleep, timeout};
 pub trait Answers: Send + Sync + 'static {
     /// The answer for a path and query; `None` is 404.
     fn answer(&self, path: &str, query: Option<&str>) -> Option<Reply>;
+
+    /// Whether the host may be any name. Otherwise only addresses and `localhost` are answered, so that no page of a
+    /// browser on this machine reads what is here under a name of its own that resolves to it (DNS rebinding).
+    fn under_any_name(&self) -> bool {
+        true
+    }
 }
 
 /// An answer.
@@ -135,12 +142,25 @@ async fn respond(request: &Request<Incoming>, answers: Arc<dyn Answers>) -> Resp
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
+    if !answers.under_any_name() && !names_this_machine(request) {
+        return response(Reply::text(StatusCode::MISDIRECTED_REQUEST, "ask by address or as localhost"));
+    }
     let uri = request.uri().clone();
     let reply = spawn_blocking(move || answers.answer(uri.path(), uri.query())).await;
     response(match reply {
         Ok(Some(reply)) => reply,
         Ok(None) => Reply::text(StatusCode::NOT_FOUND, "not found"),
         Err(_) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the answer could not be made"),
+    })
+}
+
+/// Whether the request names no host, an address, or `localhost`.
+fn names_this_machine(request: &Request<Incoming>) -> bool {
+    request.headers().get_all(HOST).iter().all(|host| {
+        authority::parse(host.as_bytes()).is_ok_and(|authority| {
+            let host = &*authority.host;
+            host == "localhost" || host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok()
+        })
     })
 }
 

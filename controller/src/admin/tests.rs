@@ -7,7 +7,7 @@ use http::StatusCode;
 use portico_tests::client::{Call, Raw};
 use tokio::sync::watch;
 
-use super::{Answers, Listener, Reply};
+use super::{Answers, Debug, Listener, Reply};
 
 struct Echo;
 
@@ -44,6 +44,26 @@ async fn only_known_paths_and_reading_methods() {
     }
     let refused = Call::new("PUT", "/echo").to(address).await.expect("an answer");
     assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+}
+
+#[tokio::test]
+async fn what_is_for_this_machine_is_not_told_under_foreign_names() {
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let (address, (_stop, stopped)) = (listener.address(), watch::channel(false));
+    tokio::spawn(listener.serve(Arc::new(Debug::new(Arc::default())), stopped));
+    for (host, status) in [
+        ("localhost:9091", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:9091", 200),
+        ("portico.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("", 421),
+    ] {
+        let mut raw = Raw::connect(address).await;
+        raw.send(format!("GET /routes HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        assert_eq!(raw.answer().await.status, status, "{host:?}");
+    }
 }
 
 #[tokio::test]
