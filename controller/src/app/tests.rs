@@ -59,7 +59,7 @@ impl Running {
     }
 
     async fn admin<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
-        let answer = get(self.addresses.admin, "admin", path).await.expect("it answers");
+        let answer = get(self.addresses.admin, "localhost", path).await.expect("it answers");
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{path}");
         serde_json::from_slice(&answer.body).expect("what the types say")
     }
@@ -91,7 +91,7 @@ async fn life_from_readiness_to_drain() {
     for path in ["/", "/routes", "/metrics/", "/metrics/../healthz"] {
         assert_eq!(running.status(path).await.0, 404, "{path}");
     }
-    assert_eq!(get(running.addresses.admin, "admin", "/metrics").await.expect("an answer").status, 404);
+    assert_eq!(get(running.addresses.admin, "localhost", "/metrics").await.expect("an answer").status, 404);
     running.signals.send(Signal::Terminate).await.expect("it runs");
     let draining = (503, "draining\n".to_owned());
     wait_until("unreadiness", async || match running.status("/readyz").await {
@@ -137,7 +137,7 @@ async fn edits_take_effect_and_are_told() {
     let bad: ExplainView = running.admin("/explain?url=http://b.test/b").await;
     assert_eq!((bad.served, bad.status, bad.diagnostics.len()), (false, Some(503), 1));
     for query in ["", "?url=nonsense", "?url=http://a/&method=%20", "?url=http://a/&header=x"] {
-        let answer = get(running.addresses.admin, "admin", &format!("/explain{query}")).await.expect("an answer");
+        let answer = get(running.addresses.admin, "localhost", &format!("/explain{query}")).await.expect("an answer");
         assert_eq!(answer.status, 400, "{query}: {}", answer.text());
         assert!(answer.json()["error"].is_string());
     }
