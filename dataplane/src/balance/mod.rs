@@ -7,10 +7,10 @@ use std::cell::{Cell, RefCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use portico_shared::ir::{Balance, Upstream};
-use portico_shared::table::UpstreamCell;
+use portico_shared::table::{RoutingTable, UpstreamCell};
 use tokio::time::Instant;
 
 use crate::config;
@@ -26,7 +26,7 @@ pub(crate) struct Balancer {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) transport: Transport,
     pub(crate) budget: RetryBudget,
-    cell: Weak<UpstreamCell>,
+    cell: Arc<UpstreamCell>,
     pools: RefCell<Rc<[Rc<EndpointPool>]>>,
     generation: Cell<Option<u64>>,
     turn: Cell<usize>,
@@ -50,7 +50,7 @@ impl Balancer {
             upstream: cell.upstream.clone(),
             transport,
             budget: RetryBudget::new(worker.settings.upstream.retry_budget_percent),
-            cell: Arc::downgrade(cell),
+            cell: cell.clone(),
             pools: RefCell::new(Rc::default()),
             generation: Cell::new(None),
             turn: Cell::new(0),
@@ -58,9 +58,9 @@ impl Balancer {
         }
     }
 
-    /// Whether any table still has the upstream.
-    pub(crate) fn live(&self) -> bool {
-        self.cell.strong_count() > 0
+    /// Whether the table has this very upstream.
+    pub(crate) fn is_in(&self, table: &RoutingTable) -> bool {
+        table.upstream(&self.upstream.name).is_some_and(|cell| Arc::ptr_eq(cell, &self.cell))
     }
 
     /// The endpoint for the next request, none of those already tried if there is another.
@@ -103,19 +103,17 @@ impl Balancer {
 
     /// The pools of the endpoints as they are now.
     fn current(&self) -> Rc<[Rc<EndpointPool>]> {
-        if let Some(cell) = self.cell.upgrade() {
-            let generation = cell.endpoints.generation();
-            if self.generation.get() != Some(generation) {
-                self.refresh(&cell);
-                self.generation.set(Some(generation));
-            }
+        let generation = self.cell.endpoints.generation();
+        if self.generation.get() != Some(generation) {
+            self.refresh();
+            self.generation.set(Some(generation));
         }
         self.pools.borrow().clone()
     }
 
     /// Takes over a new endpoint set; endpoints that stay keep their pool.
-    fn refresh(&self, cell: &UpstreamCell) {
-        let set = cell.endpoints.load();
+    fn refresh(&self) {
+        let set = self.cell.endpoints.load();
         let mut addresses: Vec<_> = set.endpoints().iter().map(|endpoint| endpoint.address).collect();
         let most = self.worker.settings.upstream.endpoint_subset.max(1);
         if addresses.len() > most {

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Version};
 use portico_shared::Redacted;
-use portico_shared::ir::UpstreamName;
 use tokio::time::Instant;
 
 use super::body::Upload;
 use super::error::ProxyError;
+use crate::balance::Balancer;
 use crate::observe::access_log::Record;
 use crate::observe::metrics::Limit;
 use crate::protocol::io::{Activity, Phase};
@@ -121,7 +121,8 @@ pub(crate) struct Exchange {
     /// Whether the upstream said everything it had to say.
     pub(crate) complete: bool,
     pub(crate) tries: u32,
-    pub(crate) upstream: Option<UpstreamName>,
+    /// The upstream chosen; worker-local, so that no request writes what other workers read.
+    pub(crate) balancer: Option<Rc<Balancer>>,
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) upstream_duration: Option<Duration>,
     pub(crate) request_id: Option<HeaderValue>,
@@ -167,7 +168,7 @@ impl Exchange {
             bytes_out: 0,
             complete: false,
             tries: 0,
-            upstream: None,
+            balancer: None,
             endpoint: None,
             upstream_duration: None,
             request_id: None,
@@ -191,7 +192,7 @@ impl Exchange {
             protocol: protocol(log.version),
             route: route.map(|route| &*route.name.0),
             ingress: route.map(|route| &route.origin.object),
-            upstream: self.upstream.as_ref(),
+            upstream: self.balancer.as_ref().map(|balancer| &balancer.upstream.name),
             endpoint: self.endpoint,
             tries: self.tries,
             status: Some(self.status).filter(|status| *status != 0),

@@ -90,7 +90,7 @@ pub(crate) async fn forward(
     mut outgoing: Outgoing,
 ) -> Result<Answer, ProxyError> {
     let balancer = route.pick().ok_or(ProxyError::Unavailable)?.clone();
-    exchange.upstream = Some(balancer.upstream.name.clone());
+    exchange.balancer = Some(balancer.clone());
     balancer.budget.deposit();
     let worker = exchange.downstream().worker.clone();
     let mut plan = Plan::new(&worker, route, &balancer, &outgoing);

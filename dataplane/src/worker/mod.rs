@@ -66,10 +66,9 @@ impl Worker {
     pub(crate) fn table(&self) -> Rc<WorkerTable> {
         let generation = self.published.generation();
         if self.current.borrow().published() != generation {
-            let table = Rc::new(WorkerTable::new(self.published.load(), generation));
-            let old = self.current.replace(table);
-            drop(old);
-            self.balancers.borrow_mut().retain(|_, balancer| balancer.live());
+            let serving = self.published.load();
+            self.balancers.borrow_mut().retain(|_, balancer| balancer.is_in(&serving.table));
+            drop(self.current.replace(Rc::new(WorkerTable::new(serving, generation))));
         }
         self.current.borrow().clone()
     }
