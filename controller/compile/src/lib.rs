@@ -20,6 +20,7 @@ mod suggest;
 mod supply;
 mod upstream;
 mod upstream_tls;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use snapshot::{
 };
 use upstream::Upstreams;
 pub use upstream::endpoints;
+pub use wanted::wanted_secrets;
 
 /// The result of a compile.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +49,8 @@ pub struct Compiled {
     pub report: Report,
     /// The Ingresses of ours that have at least one usable rule.
     pub served: Vec<ObjectRef>,
+    /// Every Ingress of ours, served or not.
+    pub ours: Vec<ObjectRef>,
     /// The next moment, seconds since 1970, at which time alone changes the report (a certificate's start, end, or the
     /// beginning of its last 14 days).
     pub next_boundary: Option<i64>,
@@ -60,7 +64,9 @@ pub fn compile(snapshot: &Snapshot) -> Compiled {
     let options = &*snapshot.options;
     let mut report = Reporter::default();
     // Ours, oldest first, with annotations and hosts read.
-    let mut draft = ingress::read(class::select(snapshot, &mut report), &mut report);
+    let selected = class::select(snapshot, &mut report);
+    let ours = selected.iter().map(|object| object.reference.clone()).collect();
+    let mut draft = ingress::read(selected, &mut report);
     // Who owns each host and which paths are asked for there.
     rules::claim(&mut draft, options.host_ownership, &mut report);
     // The oldest claim of a path stands; claims that nothing can reach are marked.
@@ -78,5 +84,5 @@ pub fn compile(snapshot: &Snapshot) -> Compiled {
     let (certificates, next_boundary) = certificates.finish();
     let (upstreams, endpoints) = upstreams.finish();
     let ir = Ir { listeners: vec![listener], upstreams, certificates };
-    Compiled { ir, endpoints, report: report.finish(), served, next_boundary }
+    Compiled { ir, endpoints, report: report.finish(), served, ours, next_boundary }
 }

@@ -4,6 +4,7 @@
 //! EndpointSlices alone swaps the endpoints it touches at once and is compiled whole a little later, for the report's
 //! sake. Invariant: whatever goes wrong in a round, the last good table stays.
 
+mod asked;
 mod report;
 mod round;
 mod state;
@@ -16,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portico_compile::{Options, compile};
 use portico_dataplane::Publisher;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
@@ -24,8 +25,9 @@ pub use report::by_code;
 pub use state::{Current, Numbers, Phase, State};
 
 use crate::dns::{Dns, Guard};
-use crate::source::Event;
+use crate::source::{Event, Wanted};
 use crate::store::{Dirty, Store};
+use asked::Asked;
 use report::{Problems, log_transitions};
 use round::{Outcome, Stage};
 
@@ -37,6 +39,8 @@ pub struct Engine {
     state: Arc<State>,
     current: Current,
     problems: Problems,
+    /// For a source that has to be told which Secrets to read.
+    asked: Option<Asked>,
     hold_off: Duration,
     /// When the last round began.
     last: Option<Instant>,
@@ -65,9 +69,15 @@ impl Engine {
     ) -> Self {
         let stage = Stage { compile, publisher, dns, guard: Arc::new(guard) };
         let (current, problems) = Default::default();
-        let (last, again, boundary, took, failed, noticed) = Default::default();
+        let (asked, last, again, boundary, took, failed, noticed) = Default::default();
         let store = Store::new(options);
-        Self { store, stage, state, current, problems, hold_off, last, again, boundary, took, failed, noticed }
+        Self { store, stage, state, current, problems, asked, hold_off, last, again, boundary, took, failed, noticed }
+    }
+
+    /// Tells a source which Secrets are needed, whenever that changes.
+    #[must_use]
+    pub fn asking(self, wanted: watch::Sender<Wanted>) -> Self {
+        Self { asked: Some(Asked::new(wanted)), ..self }
     }
 
     /// Follows a source until it ends.
@@ -102,7 +112,14 @@ impl Engine {
             Event::Change(change) => {
                 self.noticed = Some(self.noticed.map_or(change.noticed, |first| first.min(change.noticed)));
                 self.current.changed = Some(change.noticed);
+                if let Some(asked) = &mut self.asked {
+                    asked.hear(&change);
+                }
                 self.store.apply(change);
+                // Before everything is listed nothing is compiled, but Secrets are part of everything.
+                if let Some(asked) = self.asked.as_mut().filter(|_| !self.store.is_complete()) {
+                    asked.ask(self.store.objects());
+                }
             }
             Event::Trouble(trouble) => {
                 tracing::warn!("{trouble}");
@@ -116,6 +133,9 @@ impl Engine {
         if !self.store.is_complete() {
             return None;
         }
+        if let Some(until) = self.asked.as_ref().and_then(Asked::wait) {
+            return Some(until);
+        }
         let now = Instant::now();
         let held_off = self.last.map_or(now, |last| last + self.hold_off);
         let dirty = (!self.store.dirty().is_clean()).then_some(held_off);
@@ -126,6 +146,9 @@ impl Engine {
 
     async fn round(&mut self) {
         let now = Instant::now();
+        if self.waits_for_secrets(now) {
+            return;
+        }
         let boundary = self.boundary.is_some_and(|moment| unix_now() >= moment);
         let again = self.again.is_some_and(|again| again <= now);
         let dirty = self.store.dirty();
@@ -149,11 +172,22 @@ impl Engine {
         self.tell();
     }
 
+    /// Whether what changed needs Secrets that are being read. Asks for those that nobody asked for before.
+    fn waits_for_secrets(&mut self, now: Instant) -> bool {
+        let Some(asked) = self.asked.as_mut().filter(|_| self.store.dirty().objects) else { return false };
+        if asked.wait().is_some_and(|until| until <= now) {
+            asked.give_up();
+            return false;
+        }
+        asked.ask(self.store.objects());
+        asked.wait().is_some()
+    }
+
     async fn whole(&mut self) {
         let (stage, snapshot, previous) =
             (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
         let round = spawn_blocking(move || stage.whole(&snapshot, &previous)).await;
-        let Ok(Outcome { table, problems, keys, endpoints, next_boundary, took, swapped }) = round else {
+        let Ok(Outcome { table, problems, keys, endpoints, next_boundary, took, swapped, served, ours }) = round else {
             self.failed = true;
             self.state.numbers.panics.fetch_add(1, Ordering::Relaxed);
             return tracing::error!("the compile panicked; the last table stays and the next change tries again");
@@ -166,6 +200,7 @@ impl Engine {
         self.problems.keys = keys.unwrap_or(std::mem::take(&mut self.problems.keys));
         self.problems.endpoints = endpoints;
         self.current.compiled = Some(SystemTime::now());
+        (self.current.served, self.current.ours) = (served, ours);
         self.state.numbers.compile.observe(took.as_secs_f64());
         self.state.numbers.endpoint_swaps.fetch_add(swapped as u64, Ordering::Relaxed);
         if let Some(table) = table {

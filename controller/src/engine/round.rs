@@ -40,13 +40,17 @@ pub(super) struct Outcome {
     pub(super) took: Duration,
     /// Endpoint sets that were swapped in kept upstreams.
     pub(super) swapped: usize,
+    /// Ingresses with at least one usable rule in what is published now.
+    pub(super) served: Arc<BTreeSet<ObjectRef>>,
+    /// Every Ingress of ours.
+    pub(super) ours: Arc<BTreeSet<ObjectRef>>,
 }
 
 impl Stage {
     /// Compiles everything and publishes what differs from `previous`.
     pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable) -> Outcome {
         let begun = Instant::now();
-        let Compiled { ir, mut endpoints, report, next_boundary, .. } = (self.compile)(snapshot);
+        let Compiled { ir, mut endpoints, report, served, ours, next_boundary } = (self.compile)(snapshot);
         let took = begun.elapsed();
         let problems = self.restrict(snapshot, &mut endpoints);
         let is_first = previous.generation() == 0;
@@ -61,7 +65,8 @@ impl Stage {
             table = Some(built);
         }
         let report = report.diagnostics().to_vec();
-        Outcome { table, problems: report, keys, endpoints: problems, next_boundary, took, swapped }
+        let [served, ours] = [served, ours].map(|objects| Arc::new(objects.into_iter().collect()));
+        Outcome { table, problems: report, keys, endpoints: problems, next_boundary, took, swapped, served, ours }
     }
 
     /// Swaps the endpoints of these Services' upstreams and nothing else. Returns how many sets changed.

@@ -1,13 +1,15 @@
 //! What the engine lets others see: written by it alone, read by the admin answers, never waited for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use portico_compile::Snapshot;
 use portico_shared::table::RoutingTable;
-use portico_shared::{Kind, Published, Report};
+use portico_shared::{Kind, ObjectRef, Published, Report};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use tokio::sync::watch;
 
 use crate::view::Served;
 
@@ -15,6 +17,7 @@ use crate::view::Served;
 #[derive(Debug)]
 pub struct State {
     current: Published<Current>,
+    changes: watch::Sender<u64>,
     phase: AtomicU8,
     trouble: Published<Option<String>>,
     /// Numbers that only grow.
@@ -30,6 +33,10 @@ pub struct Current {
     pub report: Arc<Report>,
     /// The objects of the last compile.
     pub snapshot: Arc<Snapshot>,
+    /// Ingresses with at least one usable rule in the table.
+    pub served: Arc<BTreeSet<ObjectRef>>,
+    /// Every Ingress of ours, served or not.
+    pub ours: Arc<BTreeSet<ObjectRef>>,
     /// When it was compiled last.
     pub compiled: Option<SystemTime>,
     /// When the source last told of a change.
@@ -70,15 +77,16 @@ impl Default for State {
         let (panics, endpoint_swaps, troubles) = Default::default();
         let numbers = Numbers { compile: seconds(), effect: seconds(), panics, endpoint_swaps, troubles };
         let current = Published::new(Current::default());
-        Self { current, phase: AtomicU8::new(Phase::Starting as u8), trouble: Published::default(), numbers }
+        let changes = watch::Sender::default();
+        Self { current, changes, phase: AtomicU8::new(Phase::Starting as u8), trouble: Published::default(), numbers }
     }
 }
 
 impl Default for Current {
     fn default() -> Self {
-        let (report, snapshot) = Default::default();
+        let (report, snapshot, served, ours) = Default::default();
         let table = Arc::new(RoutingTable::empty());
-        Self { table, report, snapshot, compiled: None, changed: None, objects: Vec::new() }
+        Self { table, report, snapshot, served, ours, compiled: None, changed: None, objects: Vec::new() }
     }
 }
 
@@ -87,6 +95,12 @@ impl State {
     #[must_use]
     pub fn current(&self) -> Arc<Current> {
         self.current.load()
+    }
+
+    /// Moves whenever what [`State::current`] gives was replaced.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Where the process stands.
@@ -111,7 +125,8 @@ impl State {
     }
 
     pub(super) fn set(&self, current: Current) {
-        self.current.store(Arc::new(current));
+        let generation = self.current.store(Arc::new(current));
+        self.changes.send_replace(generation);
     }
 
     pub(super) fn set_ready(&self) {

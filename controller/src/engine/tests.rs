@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use portico_compile::{Options, Snapshot, manifest};
+use portico_compile::{Key, Options, Snapshot, manifest};
 use portico_dataplane::{Config, Dataplane, Running};
-use portico_shared::Code;
+use portico_shared::{Code, Kind};
 use portico_tests::wait_until;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Current, Engine, Phase, State};
 use crate::dns::{Dns, Guard, Settings};
-use crate::source::{Change, Event, KINDS, Objects, QUEUE};
+use crate::source::{Change, Event, KINDS, Objects, QUEUE, Wanted};
 
 /// A running engine and what it lets others see.
 struct Bench {
@@ -244,3 +244,45 @@ async fn external_names_are_resolved_and_guarded() {
 }
 
 const HOLD_OFF: Duration = Duration::from_millis(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn table_waits_for_secrets_that_it_newly_needs() {
+    let (wanted, mut asked) = watch::channel(Wanted::default());
+    let resolver = Some(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let dns = Dns::new(Settings { resolver, cluster_domain: "cluster.test".to_owned(), guard: Guard::default() });
+    let dns = dns.expect("it can be set up");
+    let running = Dataplane::bind(Config::default()).expect("nothing is bound").start().expect("it starts");
+    let state = Arc::<State>::default();
+    let engine = Engine::new(Options::default(), HOLD_OFF, running.publisher(), dns, Guard::default(), state.clone())
+        .asking(wanted);
+    let (events, receiver) = mpsc::channel(QUEUE);
+    tokio::spawn(engine.run(receiver));
+    let bench = Bench { state, events, _running: running };
+    let tls = |secret: &str| ingress("/").replace("spec:\n", &format!("spec:\n  tls: [{{secretName: {secret}}}]\n"));
+    let key = |name: &str| Wanted::new([Key::new("default", name)].into());
+    let gone = |name: &str| Objects::Update {
+        upserts: Vec::new(),
+        deletes: vec![portico_shared::ObjectRef::new(Kind::Secret, "default", name)],
+    };
+
+    let kinds = KINDS.into_iter().filter(|kind| *kind != Kind::Secret).collect();
+    bench.send(Objects::Replace { kinds, objects: objects(&(tls("one") + SERVICE)) }).await;
+    asked.wait_for(|wanted| *wanted == key("one")).await.expect("the engine runs");
+    assert_eq!(bench.state.phase(), Phase::Starting, "Secrets are part of a whole listing");
+    bench.send(Objects::Replace { kinds: vec![Kind::Secret], objects: Vec::new() }).await;
+    bench.until("a table", |current| current.table.generation() == 1).await;
+
+    let begun = Instant::now();
+    bench.update(&tls("two")).await;
+    asked.wait_for(|wanted| *wanted == key("two")).await.expect("the engine runs");
+    let names =
+        |current: &Current, secret: &str| format!("{:?}", current.report).contains(&format!("default/{secret}"));
+    bench.update(&slice("10.0.0.1")).await;
+    assert!(!names(&bench.state.current(), "two"));
+    bench.send(gone("two")).await;
+    bench.until("the answer to count", |current| names(current, "two")).await;
+    assert!(begun.elapsed() < Duration::from_millis(900), "an answer is not waited for any longer");
+
+    bench.update(&tls("three")).await;
+    bench.until("patience to end", |current| names(current, "three")).await;
+}

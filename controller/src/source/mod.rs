@@ -6,9 +6,11 @@
 
 pub mod directory;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
-use portico_compile::AnyObject;
+use portico_compile::{AnyObject, Key};
 use portico_shared::{Diagnostic, Kind, ObjectRef};
 use tokio::sync::mpsc;
 
@@ -53,6 +55,12 @@ pub enum Objects {
         deletes: Vec<ObjectRef>,
     },
 }
+
+/// Secrets that the objects told so far refer to, for a source that reads Secrets by name only.
+///
+/// Sent again after each change, changed or not. The source answers each newly wanted Secret with an upsert or, when it
+/// does not exist or cannot be read, with a delete: the engine waits a moment for it.
+pub type Wanted = Arc<BTreeSet<Key>>;
 
 /// A producer of objects.
 pub trait Source: Send + 'static {
