@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -195,4 +196,15 @@ func Kubectl(t testing.TB, args ...string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// Image makes an image of a static binary, its entrypoint, and of files ("SRC:DEST"), in this cluster only. The name
+// needs a tag other than latest.
+func Image(t testing.TB, name, binary string, files ...string) {
+	t.Helper()
+	arguments := append([]string{"image", name, binary}, files...)
+	command := exec.Command(filepath.Join(Root(), "tests/e2e/cluster/cluster.sh"), arguments...)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("image %s: %v: %s", name, err, out)
+	}
 }

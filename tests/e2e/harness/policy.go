@@ -65,18 +65,25 @@ type filter struct {
 	namespace, table string
 	pods             []corev1.Pod
 	namespaces       []corev1.Namespace
-	allow, drop      []string
+	into, outOf      chain
 }
+
+// chain holds the rules of one direction. A connection needs both directions' consent: an accept ends only its own chain.
+type chain struct{ allow, drop []string }
 
 // rules is the table: what is under way passes, then what a policy allows, then isolated pods drop the rest.
 func (f *filter) rules() string {
 	var text bytes.Buffer
-	fmt.Fprintf(&text, "table inet %s {\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n", f.table)
-	fmt.Fprintln(&text, "\t\tct state established,related accept")
-	for _, rule := range append(f.allow, f.drop...) {
-		fmt.Fprintln(&text, "\t\t"+rule)
+	fmt.Fprintf(&text, "table inet %s {\n", f.table)
+	for name, c := range map[string]chain{"into": f.into, "out_of": f.outOf} {
+		fmt.Fprintf(&text, "\tchain %s {\n\t\ttype filter hook forward priority filter; policy accept;\n", name)
+		fmt.Fprintln(&text, "\t\tct state established,related accept")
+		for _, rule := range append(c.allow, c.drop...) {
+			fmt.Fprintln(&text, "\t\t"+rule)
+		}
+		fmt.Fprintln(&text, "\t}")
 	}
-	fmt.Fprintln(&text, "\t}\n}")
+	fmt.Fprintln(&text, "}")
 	return text.String()
 }
 
@@ -89,16 +96,16 @@ func (f *filter) policy(p *networkingv1.NetworkPolicy) error {
 	for _, kind := range p.Spec.PolicyTypes {
 		switch kind {
 		case networkingv1.PolicyTypeIngress:
-			f.drop = append(f.drop, "ip daddr "+own+" drop")
+			f.into.drop = append(f.into.drop, "ip daddr "+own+" drop")
 			for _, rule := range p.Spec.Ingress {
-				if err := f.admit("ip daddr "+own, "saddr", rule.From, rule.Ports); err != nil {
+				if err := f.admit(&f.into, "ip daddr "+own, "saddr", rule.From, rule.Ports); err != nil {
 					return err
 				}
 			}
 		case networkingv1.PolicyTypeEgress:
-			f.drop = append(f.drop, "ip saddr "+own+" drop")
+			f.outOf.drop = append(f.outOf.drop, "ip saddr "+own+" drop")
 			for _, rule := range p.Spec.Egress {
-				if err := f.admit("ip saddr "+own, "daddr", rule.To, rule.Ports); err != nil {
+				if err := f.admit(&f.outOf, "ip saddr "+own, "daddr", rule.To, rule.Ports); err != nil {
 					return err
 				}
 			}
@@ -108,7 +115,7 @@ func (f *filter) policy(p *networkingv1.NetworkPolicy) error {
 }
 
 // admit writes the rules for one side of one policy rule; no others means everybody, no ports all of them.
-func (f *filter) admit(own, side string, others []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) error {
+func (f *filter) admit(c *chain, own, side string, others []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) error {
 	var sources []string
 	for _, other := range others {
 		if other.IPBlock != nil {
@@ -129,7 +136,7 @@ func (f *filter) admit(own, side string, others []networkingv1.NetworkPolicyPeer
 		from = " ip " + side + " " + set(sources)
 	}
 	if len(ports) == 0 {
-		f.allow = append(f.allow, own+from+" accept")
+		c.allow = append(c.allow, own+from+" accept")
 	}
 	for _, port := range ports {
 		protocol := "tcp"
@@ -143,7 +150,7 @@ func (f *filter) admit(own, side string, others []networkingv1.NetworkPolicyPeer
 			}
 			match = fmt.Sprintf(" %s dport %d", protocol, port.Port.IntVal)
 		}
-		f.allow = append(f.allow, own+from+match+" accept")
+		c.allow = append(c.allow, own+from+match+" accept")
 	}
 	return nil
 }

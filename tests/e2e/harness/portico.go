@@ -3,14 +3,15 @@ package harness
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -20,6 +21,8 @@ import (
 type Install struct {
 	// Overlay is a directory below deploy/manifests: "base" unless set, or "overlays/nodeport" and so on.
 	Overlay string
+	// Components are directories below deploy/manifests/components put on top, such as "default-class".
+	Components []string
 	// Namespace is "portico" unless set; another one makes an instance of its own, whose cluster-wide objects
 	// carry the namespace in their names.
 	Namespace string
@@ -30,7 +33,7 @@ type Install struct {
 	Controller string
 	// Env are flags as variables for the container, such as {"PORTICO_LOG": "debug"}; they win over the manifests.
 	Env map[string]string
-	// Replicas of the Deployment; as in the manifests (2) when 0.
+	// Replicas of the Deployment, and no autoscaler that would see to at least 2; as in the manifests (2) when 0.
 	Replicas int
 	// Edit may change every object before it is applied; returning false leaves the object out.
 	Edit func(o *unstructured.Unstructured) bool
@@ -74,23 +77,27 @@ func InstallPortico(t testing.TB, i Install) *Portico {
 	return p
 }
 
-var shared = sync.OnceValues(func() (*Portico, error) { return install(Install{}) })
+// SharedPortico is the default install, shared by the tests of a suite: see Shared.
+var SharedPortico = Shared(Install{})
 
-// SharedPortico is the default install, made by the first test that asks and kept until the cluster ends. Tests that
-// change Portico itself want InstallPortico instead (one default install at a time).
-func SharedPortico(t testing.TB) *Portico {
-	t.Helper()
-	p, err := shared()
-	if err != nil {
-		t.Fatalf("install Portico: %v", err)
-	}
-	p.AwaitReady(t, time.Minute)
-	t.Cleanup(func() {
-		if t.Failed() {
-			Dump(t, p.Namespace)
+// Shared is an instance that many tests use, for a package variable: the first test that calls it installs it, and it
+// stays until the cluster ends. Tests that change Portico itself want InstallPortico instead.
+func Shared(i Install) func(t testing.TB) *Portico {
+	once := sync.OnceValues(func() (*Portico, error) { return install(i) })
+	return func(t testing.TB) *Portico {
+		t.Helper()
+		p, err := once()
+		if err != nil {
+			t.Fatalf("install Portico: %v", err)
 		}
-	})
-	return p
+		p.AwaitReady(t, time.Minute)
+		t.Cleanup(func() {
+			if t.Failed() {
+				Dump(t, p.Namespace)
+			}
+		})
+		return p
+	}
 }
 
 func install(i Install) (*Portico, error) {
@@ -109,7 +116,7 @@ func install(i Install) (*Portico, error) {
 			i.Controller = "portico.test/" + i.Class
 		}
 	}
-	text, err := TryKubectl("kustomize", filepath.Join(Root(), "deploy/manifests", i.Overlay))
+	text, err := i.kustomize()
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +129,7 @@ func install(i Install) (*Portico, error) {
 		if err := i.adapt(o); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
-		if i.Edit != nil && !i.Edit(o) {
+		if i.Replicas > 0 && o.GetKind() == "HorizontalPodAutoscaler" || i.Edit != nil && !i.Edit(o) {
 			continue
 		}
 		if kind := o.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
@@ -145,6 +152,31 @@ func install(i Install) (*Portico, error) {
 	}
 	_, err = TryApplyObjects(ctx, i.Namespace, p.objects)
 	return p, err
+}
+
+// kustomize renders the manifests, with the components through a kustomization as a user would write it.
+func (i *Install) kustomize() (string, error) {
+	manifests := filepath.Join(Root(), "deploy/manifests")
+	if len(i.Components) == 0 {
+		return TryKubectl("kustomize", filepath.Join(manifests, i.Overlay))
+	}
+	directory, err := os.MkdirTemp("", "kustomize")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(directory)
+	manifests, err = filepath.Rel(directory, manifests) // kustomize takes no absolute paths
+	if err != nil {
+		return "", err
+	}
+	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + filepath.Join(manifests, i.Overlay) + "\ncomponents:\n"
+	for _, component := range i.Components {
+		text += "- " + filepath.Join(manifests, "components", component) + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		return "", err
+	}
+	return TryKubectl("kustomize", directory)
 }
 
 // adapt makes one object of the manifests fit the instance.
@@ -213,12 +245,7 @@ func (i *Install) adaptWorkload(o *unstructured.Unstructured) error {
 	if i.Controller != ownController {
 		env["PORTICO_CONTROLLER_NAME"] = i.Controller
 	}
-	if i.Namespace != ownClass {
-		env["PORTICO_PUBLISH_SERVICE"] = i.Namespace + "/portico"
-	}
-	for name, value := range i.Env {
-		env[name] = value
-	}
+	maps.Copy(env, i.Env)
 	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 	if err != nil || len(containers) == 0 {
 		return fmt.Errorf("no containers: %w", err)
@@ -244,8 +271,8 @@ func setEnv(container map[string]any, env map[string]string) {
 			left = append(left, a)
 		}
 	}
-	for name, value := range env {
-		kept = append(kept, map[string]any{"name": name, "value": value})
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		kept = append(kept, map[string]any{"name": name, "value": env[name]})
 	}
 	if len(kept) > 0 {
 		container["env"] = kept
@@ -263,78 +290,4 @@ func (p *Portico) remove() {
 			fmt.Fprintf(os.Stderr, "remove %s %s: %v\n", p.objects[n].GetKind(), p.objects[n].GetName(), err)
 		}
 	}
-}
-
-// AwaitReady waits until every pod of the instance's workload is ready.
-func (p *Portico) AwaitReady(t testing.TB, within time.Duration) {
-	t.Helper()
-	name := p.Workload[strings.Index(p.Workload, "/")+1:]
-	if strings.HasPrefix(p.Workload, "deployment/") {
-		Rollout(t, p.Namespace, name, within)
-		return
-	}
-	Eventually(t, within, p.Workload, func(ctx context.Context) error {
-		d, err := Kubernetes().AppsV1().DaemonSets(p.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if s := d.Status; s.ObservedGeneration < d.Generation || s.NumberReady == 0 || s.NumberReady != s.DesiredNumberScheduled || s.UpdatedNumberScheduled != s.DesiredNumberScheduled {
-			return fmt.Errorf("%d of %d ready", s.NumberReady, s.DesiredNumberScheduled)
-		}
-		return nil
-	})
-}
-
-// Address is the load balancer's address of the instance's Service.
-func (p *Portico) Address(t testing.TB) string {
-	t.Helper()
-	return BalancerAddress(t, p.Namespace, "portico")
-}
-
-// Client dials the instance's load balancer address from outside the cluster.
-func (p *Portico) Client(t testing.TB) *Client {
-	t.Helper()
-	return &Client{Address: p.Address(t)}
-}
-
-// Pods are the instance's running pods.
-func (p *Portico) Pods(t testing.TB) []corev1.Pod {
-	t.Helper()
-	return Pods(t, p.Namespace, PorticoSelector)
-}
-
-// Leader is the pod that holds the instance's Lease, as the Lease's holder names it.
-func (p *Portico) Leader(t testing.TB) corev1.Pod {
-	t.Helper()
-	var leader corev1.Pod
-	Eventually(t, 30*time.Second, "leader of "+p.Namespace, func(ctx context.Context) error {
-		lease, err := Kubernetes().CoordinationV1().Leases(p.Namespace).Get(ctx, "portico-"+p.Class, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if lease.Spec.HolderIdentity == nil {
-			return fmt.Errorf("the Lease has no holder")
-		}
-		for _, pod := range p.Pods(t) {
-			if strings.HasPrefix(*lease.Spec.HolderIdentity, pod.Name) {
-				leader = pod
-				return nil
-			}
-		}
-		return fmt.Errorf("the Lease's holder %q is no running pod", *lease.Spec.HolderIdentity)
-	})
-	return leader
-}
-
-// Ask gets a path such as /readyz or /metrics from a pod's status port.
-func Ask(t testing.TB, pod corev1.Pod, path string) *Reply {
-	t.Helper()
-	c := &Client{Address: pod.Status.PodIP, Dial: DialNode}
-	return c.Get(t, "http://status:9090"+path)
-}
-
-// Explain runs `portico explain URL` in a pod and returns what it prints.
-func (p *Portico) Explain(t testing.TB, url string) string {
-	t.Helper()
-	return Kubectl(t, "-n", p.Namespace, "exec", p.Pods(t)[0].Name, "--", "/portico", "explain", url)
 }
