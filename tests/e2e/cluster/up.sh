@@ -25,6 +25,7 @@ up() {
 	local log="$CLUSTER_LOGS/$1.log"
 	setsid env --default-signal=INT,QUIT "${@:2}" >>"$log" 2>&1 </dev/null &
 	echo $! >"$dir/daemons/$1.pid"
+	disown # whoever kills it knows; the shell need not say so
 	printf '%s\0' "${@:2}" >"$dir/daemons/$1.argv"
 }
 bin() { up "$1" "$CLUSTER_BIN/$1" "${@:2}"; }
