@@ -1,7 +1,7 @@
 // Package harness is what the suites stand on: the cluster around them, objects applied and deleted, echo backends,
 // Portico installed from deploy/, clients outside the cluster, load, certificates, and the daemons to stop and start.
 //
-// Everything here talks to the real cluster that `cluster.sh run` brings up around the test binary. Helpers that take a
+// Everything here talks to the real cluster that `cluster.sh run` brings up around the test binary. Functions that take a
 // testing.TB fail the test themselves and say what they saw last; those that return an error leave that to the caller.
 package harness
 

@@ -124,6 +124,12 @@ func install(i Install) (*Portico, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" }) {
+		// Who installs into one namespace has it already.
+		space := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
+		space.SetName(i.Namespace)
+		objects = slices.Insert(objects, 0, space)
+	}
 	p := &Portico{Namespace: i.Namespace, Class: i.Class}
 	for _, o := range objects {
 		if err := i.adapt(o); err != nil {
