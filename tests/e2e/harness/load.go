@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"os"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,12 +72,7 @@ func (r *Report) Failures() int {
 func (r *Report) String() string {
 	line := fmt.Sprintf("%d sent in %.1f s, %d failed, %d resent, %d late, p50 %v, p99 %v, slowest %v", r.Sent, r.Took.Seconds(),
 		r.Failures(), r.Resent, r.Late, r.P50.Round(10*time.Microsecond), r.P99.Round(10*time.Microsecond), r.Slowest.Round(10*time.Microsecond))
-	causes := make([]string, 0, len(r.Failed))
-	for cause := range r.Failed {
-		causes = append(causes, cause)
-	}
-	sort.Strings(causes)
-	for _, cause := range causes {
+	for _, cause := range slices.Sorted(maps.Keys(r.Failed)) {
 		line += fmt.Sprintf("; %d x %s (first: %s)", r.Failed[cause], cause, r.First[cause])
 	}
 	return line
@@ -149,23 +145,15 @@ func (r *Running) Stop() *Report {
 // Report is how things stand.
 func (r *Running) Report() *Report {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	report := r.report
-	report.Failed, report.First, report.By = copied(report.Failed), copied(report.First), copied(report.By)
+	report, times := r.report, slices.Clone(r.times)
+	report.Failed, report.First, report.By = maps.Clone(report.Failed), maps.Clone(report.First), maps.Clone(report.By)
+	r.mu.Unlock()
 	report.Took = time.Since(r.begin)
-	if times := append([]time.Duration(nil), r.times...); len(times) > 0 {
-		sort.Slice(times, func(i, j int) bool { return times[i] < times[j] })
+	if len(times) > 0 {
+		slices.Sort(times)
 		report.P50, report.P99, report.Slowest = times[len(times)/2], times[len(times)*99/100], times[len(times)-1]
 	}
 	return &report
-}
-
-func copied[V any](from map[string]V) map[string]V {
-	to := make(map[string]V, len(from))
-	for k, v := range from {
-		to[k] = v
-	}
-	return to
 }
 
 type job struct {
