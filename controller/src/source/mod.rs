@@ -5,6 +5,7 @@
 //! sees half of one. Invariant: an object that cannot be read now is not a deletion.
 
 pub mod directory;
+pub mod kubernetes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
