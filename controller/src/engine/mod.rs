@@ -5,6 +5,7 @@
 //! sake. Invariant: whatever goes wrong in a round, the last good table stays.
 
 mod asked;
+mod convergence;
 mod report;
 mod round;
 mod state;
@@ -28,6 +29,7 @@ use crate::dns::{Dns, Guard};
 use crate::source::{Event, Wanted};
 use crate::store::{Dirty, Store};
 use asked::Asked;
+use convergence::Moments;
 use report::{Problems, log_transitions};
 use round::{Outcome, Stage};
 
@@ -110,12 +112,16 @@ impl Engine {
     fn take(&mut self, event: Event) {
         match event {
             Event::Change(change) => {
-                self.noticed = Some(self.noticed.map_or(change.noticed, |first| first.min(change.noticed)));
-                self.current.changed = Some(change.noticed);
+                let noticed = change.noticed;
+                self.current.changed = Some(noticed);
                 if let Some(asked) = &mut self.asked {
                     asked.hear(&change);
                 }
                 self.store.apply(change);
+                // What nothing is compiled for does not come into effect.
+                if self.store.dirty().has_effect() {
+                    self.noticed = Some(self.noticed.map_or(noticed, |first| first.min(noticed)));
+                }
                 // Before everything is listed nothing is compiled, but Secrets are part of everything.
                 if let Some(asked) = self.asked.as_mut().filter(|_| !self.store.is_complete()) {
                     asked.ask(self.store.objects());
@@ -165,7 +171,7 @@ impl Engine {
         if whole {
             self.again = None;
             self.boundary = None;
-            self.whole().await;
+            self.whole(dirty.moments).await;
         } else if !dirty.services.is_empty() {
             self.endpoints(dirty).await;
         }
@@ -175,18 +181,19 @@ impl Engine {
     /// Whether what changed needs Secrets that are being read. Asks for those that nobody asked for before.
     fn waits_for_secrets(&mut self, now: Instant) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|_| self.store.dirty().objects) else { return false };
-        if asked.wait().is_some_and(|until| until <= now) {
-            asked.give_up();
-            return false;
-        }
+        let late = asked.wait().is_some_and(|until| until <= now);
+        // What came while it waited is asked for too, or nobody would before the next change.
         asked.ask(self.store.objects());
+        if late {
+            asked.give_up();
+        }
         asked.wait().is_some()
     }
 
-    async fn whole(&mut self) {
+    async fn whole(&mut self, moments: Moments) {
         let (stage, snapshot, previous) =
             (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
-        let round = spawn_blocking(move || stage.whole(&snapshot, &previous)).await;
+        let round = spawn_blocking(move || stage.whole(&snapshot, &previous, &moments)).await;
         let Ok(Outcome { table, problems, keys, endpoints, next_boundary, took, swapped, served, ours }) = round else {
             self.failed = true;
             self.state.numbers.panics.fetch_add(1, Ordering::Relaxed);
@@ -213,7 +220,8 @@ impl Engine {
 
     async fn endpoints(&mut self, dirty: Dirty) {
         let (stage, snapshot, table) = (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
-        let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &dirty.services)).await;
+        let Dirty { services, moments, .. } = dirty;
+        let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &services, &moments)).await;
         match round {
             Ok(swapped) => {
                 self.state.numbers.endpoint_swaps.fetch_add(swapped as u64, Ordering::Relaxed);
