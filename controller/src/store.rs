@@ -96,6 +96,15 @@ impl Store {
         }
     }
 
+    /// Sets the zone for topology hints, unless the operator chose one.
+    pub fn set_zone(&mut self, zone: String) {
+        if self.snapshot.options.zone.is_none() {
+            let options = Options { zone: Some(zone), ..Options::clone(&self.snapshot.options) };
+            Arc::make_mut(&mut self.snapshot).options = Arc::new(options);
+            self.dirty.objects = true;
+        }
+    }
+
     /// Whether every kind was listed, so that what is missing does not exist.
     #[must_use]
     pub fn is_complete(&self) -> bool {

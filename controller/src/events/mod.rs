@@ -107,7 +107,7 @@ impl Events {
         loop {
             let send = self.queue.ready(Instant::now()).max(self.pace.send);
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = told(&mut stop) => return,
                 changed = changes.changed() => match changed {
                     Ok(()) => self.look_soon(),
                     Err(_) => return,
@@ -121,7 +121,7 @@ impl Events {
                 () = pass(&gate, send), if !self.queue.is_empty() => tokio::select! {
                     () = self.send() => {}
                     // A request that hangs does not keep the process from its end.
-                    _ = ended.wait_for(|stop| *stop) => return,
+                    () = told(&mut ended) => return,
                 },
             }
             self.numbers.pending.set(i64::try_from(self.queue.len()).unwrap_or(i64::MAX));
@@ -223,6 +223,11 @@ impl Events {
             self.numbers.count(Fate::Failed);
         }
     }
+}
+
+/// Returns when it is time to end. Nothing of the channel is held on to.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// Waits until a time has come and the API can be reached.

@@ -10,6 +10,7 @@ use portico_compile::{Key, Snapshot};
 use super::Settings;
 use super::address::{self, Addresses};
 use super::replicas::Replicas;
+use crate::cluster::Failure;
 
 /// Addresses, or why there are none to write and how to mend that.
 pub(super) type Found = Result<Addresses, String>;
@@ -20,27 +21,23 @@ pub(super) enum Origin {
     /// `--publish-status-address`.
     Flags(Addresses),
     /// `--publish-service`.
-    Service(Api<Service>, Key),
+    Service(Key),
     /// Nodes that run ready replicas.
-    Nodes { replicas: Replicas, nodes: Api<Node>, internal: bool },
+    Nodes { pod: Key, internal: bool },
     /// Nobody.
     None,
 }
 
 impl Origin {
-    pub(super) fn new(client: &Client, settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         if !settings.addresses.is_empty() {
             return Self::Flags(settings.addresses.clone());
         }
-        if let Some(service) = &settings.service {
-            return Self::Service(Api::namespaced(client.clone(), &service.namespace), service.clone());
-        }
-        match (&settings.pod, settings.nodes) {
-            (Some(pod), true) => Self::Nodes {
-                replicas: Replicas::new(client.clone(), pod),
-                nodes: Api::all(client.clone()),
-                internal: settings.internal_addresses,
-            },
+        match (&settings.service, &settings.pod) {
+            (Some(service), _) => Self::Service(service.clone()),
+            (None, Some(pod)) if settings.nodes => {
+                Self::Nodes { pod: pod.clone(), internal: settings.internal_addresses }
+            }
             _ => Self::None,
         }
     }
@@ -49,7 +46,7 @@ impl Origin {
     pub(super) fn known(&self, snapshot: &Snapshot) -> Option<Found> {
         match self {
             Self::Flags(addresses) => Some(Ok(addresses.clone())),
-            Self::Service(_, key) => {
+            Self::Service(key) => {
                 let service = snapshot.services.get(key)?;
                 Some(some(key, address::of_service(&service.value)))
             }
@@ -59,17 +56,22 @@ impl Origin {
     }
 
     /// Asks the API server.
-    pub(super) async fn ask(self) -> Found {
+    pub(super) async fn ask(self, client: Client) -> Found {
         match self {
             Self::Flags(addresses) => Ok(addresses),
             Self::None => Err(REMEDY.to_owned()),
-            Self::Service(api, key) => match api.get_opt(&key.name).await {
-                Ok(Some(service)) => some(&key, address::of_service(&service)),
-                Ok(None) => Err(format!("Service {key} of --publish-service does not exist")),
-                Err(error) => Err(format!("cannot read Service {key} of --publish-service: {error}")),
-            },
-            Self::Nodes { replicas, nodes, internal } => of_nodes(&replicas, &nodes, internal).await,
+            Self::Service(key) => of_service(client, &key).await,
+            Self::Nodes { pod, internal } => of_nodes(client, &pod, internal).await,
         }
+    }
+}
+
+async fn of_service(client: Client, key: &Key) -> Found {
+    let services: Api<Service> = Api::namespaced(client, &key.namespace);
+    match services.get_opt(&key.name).await {
+        Ok(Some(service)) => some(key, address::of_service(&service)),
+        Ok(None) => Err(format!("Service {key} of --publish-service does not exist")),
+        Err(error) => Err(format!("cannot read Service {key} of --publish-service: {}", Failure::of(&error))),
     }
 }
 
@@ -81,15 +83,15 @@ fn some(service: &Key, addresses: Addresses) -> Found {
     Ok(addresses)
 }
 
-async fn of_nodes(replicas: &Replicas, nodes: &Api<Node>, internal: bool) -> Found {
-    let pods = replicas.ready().await.map_err(|error| format!("cannot read our pods: {error}; {REMEDY}"))?;
+async fn of_nodes(client: Client, pod: &Key, internal: bool) -> Found {
+    let refused = |what, error| format!("cannot read our {what}: {}; {REMEDY}", Failure::of(&error));
+    let pods = Replicas::new(client.clone(), pod).ready().await.map_err(|error| refused("pods", error))?;
+    let nodes: Api<Node> = Api::all(client);
+    let nodes = &nodes;
     let names: BTreeSet<String> = pods.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
     let found = stream::iter(names.into_iter().take(MOST).map(|name| async move { nodes.get_opt(&name).await }));
-    let found: Vec<Option<Node>> = found
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
-        .map_err(|error| format!("cannot read our nodes: {error}; {REMEDY}"))?;
+    let found = found.buffer_unordered(AT_ONCE).try_collect().await;
+    let found: Vec<Option<Node>> = found.map_err(|error| refused("nodes", error))?;
     let addresses: Addresses = found.iter().flatten().flat_map(|node| address::of_node(node, internal)).collect();
     if addresses.is_empty() {
         let kind = if internal { "InternalIP" } else { "ExternalIP" };

@@ -108,7 +108,7 @@ impl Writer {
         numbers: Numbers,
         announcer: Announcer,
     ) -> Self {
-        let origin = Origin::new(&connection.client, &settings);
+        let origin = Origin::new(&settings);
         let now = Instant::now();
         let pace = Pace { look: now, looked: now, write: now, ask: now, troubles: 0 };
         let (memory, wanted, complained, warned, queue, busy) = Default::default();
@@ -212,10 +212,10 @@ impl Writer {
         if self.origin.known(&self.state.current().snapshot).is_some() {
             return None;
         }
-        let (origin, gate) = (self.origin.clone(), self.connection.gate.clone());
+        let (origin, connection) = (self.origin.clone(), self.connection.clone());
         Some(Box::pin(async move {
-            gate.pass().await;
-            timeout(ASK, origin.ask()).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+            connection.gate.pass().await;
+            timeout(ASK, origin.ask(connection.client)).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
         }))
     }
 
