@@ -7,7 +7,8 @@ export CLUSTER_BIN=${CLUSTER_BIN:-${XDG_CACHE_HOME:-$HOME/.cache}/portico-cluste
 
 kubernetes=v1.36.3
 components=(etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl)
-packages=(containerd runc containernetworking-plugins nftables iptables iproute2 util-linux openssl curl wrk)
+packages=(containerd runc containernetworking-plugins nftables iptables iproute2 util-linux openssl curl jq wrk)
+echo_basic=sigs.k8s.io/gateway-api/conformance/echo-basic
 echo_names=cluster.test/echo:1 # and the names that the Gateway API suite's manifests use:
 for tag in v1.5.1 v1.6.0-dev.2 v1.6.0-dev.3; do echo_names+=,registry.k8s.io/gateway-api/echo-basic:$tag; done
 
@@ -42,13 +43,13 @@ deps() {
 	DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${lacking[@]}"
 }
 
-# Our own commands in cmd/ and those of other modules that go.mod lists as `tool`.
+# Our own commands in cmd/, and the echo backend; what single suites need besides, ../run builds.
 build() {
 	local v=k8s.io/component-base/version minor=${kubernetes#v1.} name
 	local flags="-s -w -X $v.gitVersion=$kubernetes -X $v.gitMajor=1 -X $v.gitMinor=${minor%.*} -X $v.gitTreeState=clean"
 	flags+=" -X $v.gitCommit=0000000 -X $v.buildDate=2026-01-01T00:00:00Z -X k8s.io/client-go/pkg/version.gitVersion=$kubernetes"
 	mkdir -p "$CLUSTER_BIN"
-	(cd "$module" && CGO_ENABLED=0 go build -buildvcs=false -o "$CLUSTER_BIN/" -ldflags "$flags" ./cmd/... tool)
+	(cd "$module" && CGO_ENABLED=0 go build -buildvcs=false -o "$CLUSTER_BIN/" -ldflags "$flags" ./cmd/... $echo_basic)
 	for name in "${components[@]}"; do ln -sf kubernetes "$CLUSTER_BIN/$name"; done
 	image cluster.test/pause:1 "$CLUSTER_BIN/pause"
 	image "$echo_names" "$CLUSTER_BIN/echo-basic"

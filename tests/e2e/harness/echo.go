@@ -115,16 +115,20 @@ func Deploy(t testing.TB, namespace string, echoes ...Echo) {
 func Rollout(t testing.TB, namespace, name string, within time.Duration) time.Duration {
 	t.Helper()
 	return Eventually(t, within, "rollout of "+namespace+"/"+name, func(ctx context.Context) error {
-		d, err := Kubernetes().AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		want, s := *d.Spec.Replicas, d.Status
-		if s.ObservedGeneration < d.Generation || s.UpdatedReplicas != want || s.AvailableReplicas != want || s.Replicas != want {
-			return fmt.Errorf("%d of %d pods updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
-		}
-		return nil
+		return rolledOut(ctx, namespace, name)
 	})
+}
+
+func rolledOut(ctx context.Context, namespace, name string) error {
+	d, err := Kubernetes().AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	want, s := *d.Spec.Replicas, d.Status
+	if s.ObservedGeneration < d.Generation || s.UpdatedReplicas != want || s.AvailableReplicas != want || s.Replicas != want {
+		return fmt.Errorf("%d of %d pods updated, %d available, %d in all", s.UpdatedReplicas, want, s.AvailableReplicas, s.Replicas)
+	}
+	return nil
 }
 
 // Scale sets a Deployment's number of pods and does not wait.

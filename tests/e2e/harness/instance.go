@@ -12,24 +12,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// AwaitReady waits until every pod of the instance's workload is ready.
-func (p *Portico) AwaitReady(t testing.TB, within time.Duration) {
+// AwaitReady waits until every pod of the instance's workload is ready and of its last template.
+func (p *Portico) AwaitReady(t testing.TB, within time.Duration) time.Duration {
 	t.Helper()
-	name := p.Workload[strings.Index(p.Workload, "/")+1:]
-	if strings.HasPrefix(p.Workload, "deployment/") {
-		Rollout(t, p.Namespace, name, within)
-		return
+	return Eventually(t, within, p.Namespace+"/"+p.Workload, p.ready)
+}
+
+func (p *Portico) ready(ctx context.Context) error {
+	kind, name, _ := strings.Cut(p.Workload, "/")
+	if kind == "deployment" {
+		return rolledOut(ctx, p.Namespace, name)
 	}
-	Eventually(t, within, p.Workload, func(ctx context.Context) error {
-		d, err := Kubernetes().AppsV1().DaemonSets(p.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		if s := d.Status; s.ObservedGeneration < d.Generation || s.NumberReady == 0 || s.NumberReady != s.DesiredNumberScheduled || s.UpdatedNumberScheduled != s.DesiredNumberScheduled {
-			return fmt.Errorf("%d of %d ready", s.NumberReady, s.DesiredNumberScheduled)
-		}
-		return nil
-	})
+	d, err := Kubernetes().AppsV1().DaemonSets(p.Namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	s := d.Status
+	if s.ObservedGeneration < d.Generation || s.NumberReady == 0 || s.NumberReady != s.DesiredNumberScheduled || s.UpdatedNumberScheduled != s.DesiredNumberScheduled {
+		return fmt.Errorf("%d of %d ready", s.NumberReady, s.DesiredNumberScheduled)
+	}
+	return nil
 }
 
 // Address is the load balancer's address of the instance's Service.

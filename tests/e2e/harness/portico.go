@@ -80,27 +80,73 @@ func InstallPortico(t testing.TB, i Install) *Portico {
 // SharedPortico is the default install, shared by the tests of a suite: see Shared.
 var SharedPortico = Shared(Install{})
 
-// Shared is an instance that many tests use, for a package variable: the first test that calls it installs it, and it
-// stays until the cluster ends. Tests that change Portico itself want InstallPortico instead.
+// Shared is an instance that many tests use, for a package variable: the first test that calls it installs it and waits
+// until it is ready, once for all, and it stays until the cluster ends. Tests that change Portico itself want
+// InstallPortico instead.
 func Shared(i Install) func(t testing.TB) *Portico {
-	once := sync.OnceValues(func() (*Portico, error) { return install(i) })
+	once := sync.OnceValues(func() (*Portico, error) {
+		p, err := install(i)
+		if err == nil && !i.NoWait {
+			err = Poll(time.Minute, p.ready)
+		}
+		return p, err
+	})
 	return func(t testing.TB) *Portico {
 		t.Helper()
 		p, err := once()
+		if p != nil {
+			t.Cleanup(func() {
+				if t.Failed() {
+					Dump(t, p.Namespace)
+				}
+			})
+		}
 		if err != nil {
 			t.Fatalf("install Portico: %v", err)
 		}
-		p.AwaitReady(t, time.Minute)
-		t.Cleanup(func() {
-			if t.Failed() {
-				Dump(t, p.Namespace)
-			}
-		})
 		return p
 	}
 }
 
 func install(i Install) (*Portico, error) {
+	i.defaults()
+	directory, done, err := i.kustomization()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	objects, plain, err := i.render(directory)
+	if err != nil {
+		return nil, err
+	}
+	p := &Portico{Namespace: i.Namespace, Class: i.Class, objects: objects}
+	for _, o := range objects {
+		if kind := o.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
+			p.Workload = strings.ToLower(kind) + "/" + o.GetName()
+		}
+	}
+	// An install of the same name may be on its way out still.
+	err = Poll(time.Minute, func(ctx context.Context) error {
+		n, err := Kubernetes().CoreV1().Namespaces().Get(ctx, i.Namespace, metav1.GetOptions{})
+		if err == nil && n.DeletionTimestamp != nil {
+			return fmt.Errorf("namespace %s is still being deleted", i.Namespace)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if plain {
+		_, err = TryKubectl("apply", "-k", directory)
+		return p, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_, err = TryApplyObjects(ctx, i.Namespace, objects)
+	return p, err
+}
+
+func (i *Install) defaults() {
 	if i.Overlay == "" {
 		i.Overlay = "base"
 	}
@@ -116,73 +162,63 @@ func install(i Install) (*Portico, error) {
 			i.Controller = "portico.test/" + i.Class
 		}
 	}
-	text, err := i.kustomize()
+}
+
+// render is what the manifests make of this install; plain when that is what they say themselves, so that a user's own
+// command does.
+func (i *Install) render(directory string) (objects []*unstructured.Unstructured, plain bool, err error) {
+	text, err := TryKubectl("kustomize", directory)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	objects, err := Parse(text)
+	rendered, err := Parse(text)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if !slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" }) {
+	plain = i.Namespace == ownClass && i.Class == ownClass && i.Controller == ownController && len(i.Env) == 0 && i.Replicas == 0 && i.Edit == nil
+	if !slices.ContainsFunc(rendered, func(o *unstructured.Unstructured) bool { return o.GetKind() == "Namespace" }) {
 		// Who installs into one namespace has it already.
+		plain = false
 		space := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace"}}
 		space.SetName(i.Namespace)
-		objects = slices.Insert(objects, 0, space)
+		rendered = slices.Insert(rendered, 0, space)
 	}
-	p := &Portico{Namespace: i.Namespace, Class: i.Class}
-	for _, o := range objects {
+	for _, o := range rendered {
 		if err := i.adapt(o); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
+			return nil, false, fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 		if i.Replicas > 0 && o.GetKind() == "HorizontalPodAutoscaler" || i.Edit != nil && !i.Edit(o) {
 			continue
 		}
-		if kind := o.GetKind(); kind == "Deployment" || kind == "DaemonSet" {
-			p.Workload = strings.ToLower(kind) + "/" + o.GetName()
-		}
-		p.objects = append(p.objects, o)
+		objects = append(objects, o)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	// An install of the same name may be on its way out still.
-	err = Poll(45*time.Second, func(ctx context.Context) error {
-		n, err := Kubernetes().CoreV1().Namespaces().Get(ctx, i.Namespace, metav1.GetOptions{})
-		if err == nil && n.DeletionTimestamp != nil {
-			return fmt.Errorf("namespace %s is still being deleted", i.Namespace)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, err = TryApplyObjects(ctx, i.Namespace, p.objects)
-	return p, err
+	return objects, plain, nil
 }
 
-// kustomize renders the manifests, with the components through a kustomization as a user would write it.
-func (i *Install) kustomize() (string, error) {
+// kustomization is the directory to apply: one of the manifests', or with components one as a user would write it, which
+// done removes.
+func (i *Install) kustomization() (directory string, done func(), err error) {
 	manifests := filepath.Join(Root(), "deploy/manifests")
 	if len(i.Components) == 0 {
-		return TryKubectl("kustomize", filepath.Join(manifests, i.Overlay))
+		return filepath.Join(manifests, i.Overlay), func() {}, nil
 	}
-	directory, err := os.MkdirTemp("", "kustomize")
-	if err != nil {
-		return "", err
+	if directory, err = os.MkdirTemp("", "kustomize"); err != nil {
+		return "", nil, err
 	}
-	defer os.RemoveAll(directory)
-	manifests, err = filepath.Rel(directory, manifests) // kustomize takes no absolute paths
-	if err != nil {
-		return "", err
+	done = func() { _ = os.RemoveAll(directory) }
+	if manifests, err = filepath.Rel(directory, manifests); err != nil { // kustomize takes no absolute paths
+		done()
+		return "", nil, err
 	}
 	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + filepath.Join(manifests, i.Overlay) + "\ncomponents:\n"
 	for _, component := range i.Components {
 		text += "- " + filepath.Join(manifests, "components", component) + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(text), 0o600); err != nil {
-		return "", err
+	if err = os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(text), 0o600); err != nil {
+		done()
+		return "", nil, err
 	}
-	return TryKubectl("kustomize", directory)
+	return directory, done, nil
 }
 
 // adapt makes one object of the manifests fit the instance.
