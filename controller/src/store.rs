@@ -137,6 +137,13 @@ impl Store {
         (self.snapshot.clone(), std::mem::take(&mut self.dirty))
     }
 
+    /// The objects, and only the Services whose EndpointSlices changed; whatever else changed is still to be looked at.
+    pub fn services(&mut self) -> (Arc<Snapshot>, Dirty) {
+        let services = std::mem::take(&mut self.dirty.services);
+        let moments = std::mem::take(&mut self.dirty.moments);
+        (self.snapshot.clone(), Dirty { services, moments, ..Dirty::default() })
+    }
+
     /// Number of objects of each kind.
     #[must_use]
     pub fn counts(&self) -> [(Kind, usize); KINDS.len()] {

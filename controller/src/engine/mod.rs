@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portico_compile::{Options, compile};
+use portico_compile::{Options, Snapshot, compile};
 use portico_dataplane::Publisher;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -140,12 +140,13 @@ impl Engine {
         if !self.store.is_complete() {
             return None;
         }
-        if let Some(until) = self.asked.as_ref().and_then(Asked::wait) {
-            return Some(until);
-        }
         let now = Instant::now();
         let held_off = self.last.map_or(now, |last| last + self.hold_off);
-        let dirty = (!self.store.dirty().is_clean()).then_some(held_off);
+        let dirty = self.store.dirty();
+        if let Some(until) = self.asked.as_ref().and_then(Asked::wait).filter(|_| dirty.objects) {
+            return Some(if dirty.services.is_empty() { until } else { until.min(held_off) });
+        }
+        let dirty = (!dirty.is_clean()).then_some(held_off);
         // Clocks may be set, so a far moment is looked at again before it comes.
         let boundary = self.boundary.map(|moment| now + seconds_until(moment).min(LONGEST_WAIT));
         [dirty, self.again, boundary].into_iter().flatten().min()
@@ -154,6 +155,12 @@ impl Engine {
     async fn round(&mut self) {
         let now = Instant::now();
         if self.waits_for_secrets(now) {
+            // Pods that are gone must not wait for a certificate.
+            if !self.store.dirty().services.is_empty() {
+                self.last = Some(now);
+                let (snapshot, dirty) = self.store.services();
+                self.endpoints(snapshot, dirty).await;
+            }
             return;
         }
         let boundary = self.boundary.is_some_and(|moment| unix_now() >= moment);
@@ -174,7 +181,7 @@ impl Engine {
             self.boundary = None;
             self.whole(dirty.moments).await;
         } else if !dirty.services.is_empty() {
-            self.endpoints(dirty).await;
+            self.endpoints(self.current.snapshot.clone(), dirty).await;
         }
         self.tell();
     }
@@ -219,8 +226,8 @@ impl Engine {
         self.in_effect();
     }
 
-    async fn endpoints(&mut self, dirty: Dirty) {
-        let (stage, snapshot, table) = (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
+    async fn endpoints(&mut self, snapshot: Arc<Snapshot>, dirty: Dirty) {
+        let (stage, table) = (self.stage.clone(), self.current.table.clone());
         let Dirty { services, moments, .. } = dirty;
         let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &services, &moments)).await;
         match round {
@@ -238,6 +245,9 @@ impl Engine {
     }
 
     fn in_effect(&mut self) {
+        if self.store.dirty().has_effect() {
+            return;
+        }
         if let Some(noticed) = self.noticed.take() {
             self.state.numbers.effect.observe(noticed.elapsed().as_secs_f64());
         }

@@ -289,6 +289,7 @@ async fn table_waits_for_secrets_that_it_newly_needs() {
     let names =
         |current: &Current, secret: &str| format!("{:?}", current.report).contains(&format!("default/{secret}"));
     bench.update(&slice("10.0.0.1")).await;
+    bench.until("endpoints, which do not wait", |current| endpoints(current) == ["10.0.0.1:8080"]).await;
     assert!(!names(&bench.state.current(), "two"));
     bench.send(gone("two")).await;
     bench.until("the answer to count", |current| names(current, "two")).await;
