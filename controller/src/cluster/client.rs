@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, header};
+use http::{HeaderValue, Request, header};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -21,7 +21,7 @@ use super::numbers::Numbers;
 
 pub(super) fn build(mut config: Config, gate: &Gate, numbers: &Arc<Numbers>) -> Result<Client, kube::Error> {
     let agent = concat!("portico/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((HeaderName::from(header::USER_AGENT), HeaderValue::from_static(agent)));
+    config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
     let tls = config.rustls_https_connector_with_connector(tcp())?;
     let connector = BoxCloneSyncService::new(ServiceBuilder::new().timeout(HANDSHAKE).service(tls));
     let pool = legacy::Client::builder(TokioExecutor::new())

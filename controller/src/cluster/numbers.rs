@@ -190,10 +190,8 @@ fn read_request(method: &Method, uri: &Uri) -> (Resource, Verb) {
     let prefix = if parts.next() == Some("apis") { 2 } else { 1 };
     let mut parts = parts.skip(prefix).peekable();
     let mut resource = parts.next().unwrap_or_default();
-    // The namespace itself is a resource when nothing follows its name.
     if resource == "namespaces" {
-        let _name = parts.next();
-        resource = parts.next().unwrap_or("namespaces");
+        resource = parts.nth(1).unwrap_or_default();
     }
     let watches = || uri.query().is_some_and(|query| query.split('&').any(|it| it == "watch=true"));
     let verb = match method.as_str() {

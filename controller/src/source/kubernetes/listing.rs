@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::trim::Kept;
-use crate::cluster::{Class, Connection, Failure, Patience, Refusal};
+use crate::cluster::{Class, Connection, Failure, Patience};
 
 /// What a listing tells.
 #[derive(Debug)]
@@ -60,13 +60,22 @@ pub(super) struct Listing<K> {
     selector: Option<&'static str>,
     connection: Connection,
     out: mpsc::Sender<News>,
-    /// Whether the API gives listings as streams.
-    streams: bool,
+    streams: Streams,
     /// Whether everything was told once.
     told: bool,
     patience: Patience,
     /// Since when every try failed, and whether that was told.
     failing: Option<(Instant, bool)>,
+}
+
+/// Whether the API gives listings as streams.
+#[derive(PartialEq, Eq)]
+enum Streams {
+    Yes,
+    /// Not the next time: one was never said to be whole.
+    NotNow,
+    /// It says that it does not know of such a thing.
+    Never,
 }
 
 type Events<K> = Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<K>>> + Send>>;
@@ -91,7 +100,7 @@ impl<K: Kept + std::fmt::Debug> Listing<K> {
         out: mpsc::Sender<News>,
     ) -> Self {
         let (told, patience, failing) = Default::default();
-        Self { id, api, selector, connection, out, streams: true, told, patience, failing }
+        Self { id, api, selector, connection, out, streams: Streams::Yes, told, patience, failing }
     }
 
     /// Lists and watches until nobody listens.
@@ -109,7 +118,7 @@ impl<K: Kept + std::fmt::Debug> Listing<K> {
         if self.told {
             self.connection.numbers.count_relist(K::RESOURCE);
         }
-        let listed = if self.streams { self.stream().await? } else { self.pages().await? };
+        let listed = if self.streams == Streams::Yes { self.stream().await? } else { self.pages().await? };
         let mut end = match listed {
             Ok(end) => end,
             Err(failure) => return Ok(failure),
@@ -158,8 +167,7 @@ impl<K: Kept + std::fmt::Debug> Listing<K> {
                 Ok(Some(Err(error))) => return Ok(Err(Failure::of(&error))),
                 Ok(None) => return Ok(Err(Failure::Cut("the listing ended before its end".to_owned()))),
                 Err(_) => {
-                    // An API that does not know of such listings may never say that one is whole.
-                    self.streams = false;
+                    self.streams = Streams::NotNow;
                     return Ok(Err(Failure::Cut("the listing was never said to be whole".to_owned())));
                 }
             }
@@ -182,6 +190,9 @@ impl<K: Kept + std::fmt::Debug> Listing<K> {
             parameters.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if parameters.continue_token.is_none() {
                 self.listed(false).await?;
+                if self.streams == Streams::NotNow {
+                    self.streams = Streams::Yes;
+                }
                 let version = page.metadata.resource_version.unwrap_or_default();
                 return Ok(Ok(End::OnTime(version)));
             }
@@ -236,7 +247,11 @@ impl<K: Kept + std::fmt::Debug> Listing<K> {
                     *version = bookmark.metadata.resource_version;
                     continue;
                 }
-                Ok(WatchEvent::Error(status)) => return (steps, Some(Failure::of_status(&status))),
+                Ok(WatchEvent::Error(status)) => {
+                    let failure = Failure::of_status(&status);
+                    self.connection.numbers.count_error(failure.class());
+                    return (steps, Some(failure));
+                }
                 Err(kube::Error::SerdeError(error)) => {
                     self.skip(&error);
                     continue;
@@ -276,11 +291,9 @@ impl<K: Kept + std::fmt::Debug> Listing<K> {
                 gate.lost(why);
                 return self.heard();
             }
-            Failure::Refused(Refusal { code: 410, .. }) => {
-                self.connection.numbers.count_error(Class::Gone);
-            }
-            refused if self.streams && refused.is_misunderstanding() => {
-                self.streams = false;
+            gone if gone.is_gone() => {}
+            refused if self.streams == Streams::Yes && refused.is_misunderstanding() => {
+                self.streams = Streams::Never;
                 return self.heard();
             }
             Failure::Cut(_) => self.connection.numbers.count_error(Class::Cut),

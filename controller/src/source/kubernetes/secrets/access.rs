@@ -15,7 +15,7 @@ pub(super) type Scope = Option<Arc<str>>;
 
 /// Whether Secrets may be listed and watched there. Asks until the API says so or says that it may not be asked.
 pub(super) async fn may_watch(connection: Connection, scope: Scope) -> (Scope, bool) {
-    let mut patience = Patience::default();
+    let (mut patience, mut refusals) = (Patience::default(), 0);
     loop {
         connection.gate.pass().await;
         let answer = match may(&connection, &scope, "watch").await {
@@ -28,7 +28,10 @@ pub(super) async fn may_watch(connection: Connection, scope: Scope) -> (Scope, b
         };
         match &failure {
             Failure::Away(why) => connection.gate.lost(why),
-            Failure::Refused(Refusal { code: 403, .. }) if !connection.gate.is_young() => return (scope, false),
+            Failure::Refused(Refusal { code: 403, .. }) if refusals == REFUSALS || !connection.gate.is_young() => {
+                return (scope, false);
+            }
+            Failure::Refused(Refusal { code: 403, .. }) => refusals += 1,
             other => tracing::debug!("asking what may be done with secrets: {other}"),
         }
         sleep(patience.next(connection.gate.is_young(), failure.retry_after())).await;
@@ -51,4 +54,6 @@ async fn may(connection: &Connection, scope: &Scope, verb: &str) -> Result<bool,
     Ok(review.status.is_some_and(|status| status.allowed))
 }
 
+/// As often a 403 is not believed while the API has only just come up.
+const REFUSALS: u32 = 3;
 const ANSWER: Duration = Duration::from_secs(10);

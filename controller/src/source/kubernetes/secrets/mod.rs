@@ -116,7 +116,7 @@ impl Secrets {
         if !self.namespaced
             && let Some(Ok((scope, allowed))) = self.asking.join_next().await
         {
-            self.answered(scope, allowed);
+            self.answered(&scope, allowed);
         }
         self.need();
         let mut tick = interval(TICK);
@@ -128,7 +128,7 @@ impl Secrets {
                 },
                 (key, answer, first) = self.named.next() => self.take_named(&key, answer, first).await,
                 Some(news) = self.news.1.recv() => self.take(news).await,
-                Some(Ok((scope, allowed))) = self.asking.join_next() => self.answered(scope, allowed),
+                Some(Ok((scope, allowed))) = self.asking.join_next() => self.answered(&scope, allowed),
                 _ = tick.tick() => self.ask_due(),
                 () = self.out.closed() => return,
             }
@@ -201,13 +201,14 @@ impl Secrets {
         self.asking.spawn(may_watch(self.connection.clone(), scope));
     }
 
-    fn answered(&mut self, scope: Scope, allowed: bool) {
+    fn answered(&mut self, scope: &Scope, allowed: bool) {
         let many = Duration::from_millis(100).saturating_mul(u32::try_from(self.access.len()).unwrap_or(u32::MAX));
         let young = self.connection.gate.is_young();
-        let Some(access) = self.access.get_mut(&scope) else { return };
-        let pause = if young && !allowed { ASK_YOUNG } else { ASK.max(many) };
+        let watch = self.watches.iter().find(|(_, watch)| watch.scope == *scope).map(|(id, _)| *id);
+        let Some(access) = self.access.get_mut(scope) else { return };
+        let soon = young && !allowed && (scope.is_none() || watch.is_some());
+        let pause = if soon { ASK_YOUNG } else { ASK.max(many) };
         access.next = Some(Instant::now() + pause.mul_f64(fastrand::f64().mul_add(0.2, 0.9)));
-        let watch = self.watches.iter().find(|(_, watch)| watch.scope == scope).map(|(id, _)| *id);
         match (allowed, watch) {
             (true, None) => self.start(scope.clone()),
             // What came up a moment ago may not know our roles yet.
@@ -215,7 +216,7 @@ impl Secrets {
             (false, Some(id)) => self.stop(id),
             (true, Some(_)) | (false, None) => {}
         }
-        if let Some(access) = self.access.get_mut(&scope)
+        if let Some(access) = self.access.get_mut(scope)
             && access.allowed.replace(allowed) != Some(allowed)
             && !allowed
         {

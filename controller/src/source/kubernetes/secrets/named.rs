@@ -33,6 +33,8 @@ struct Entry {
     version: Option<Version>,
     patience: Patience,
     answered: bool,
+    /// How often in a row it was refused by an API that may not know our roles yet.
+    refusals: u32,
 }
 
 /// What tells two versions of a Secret apart, as long as the API was not away in between.
@@ -98,7 +100,7 @@ impl Named {
             let due = self.due.first().map(|(due, _)| *due).filter(|_| self.reading.len() < self.limit());
             tokio::select! {
                 Some(Ok((key, answer))) = self.reading.join_next() => {
-                    if let Some(first) = self.take(&key, &answer) {
+                    if let Some((answer, first)) = self.take(&key, answer) {
                         return (key, answer, first);
                     }
                 }
@@ -125,24 +127,31 @@ impl Named {
     }
 
     /// Notes an answer and when to read again. `None` when nobody needs it any more.
-    fn take(&mut self, key: &Key, answer: &Answer) -> Option<bool> {
+    fn take(&mut self, key: &Key, answer: Answer) -> Option<(Answer, bool)> {
         let entry = self.entries.get_mut(key).filter(|entry| entry.due.is_none())?;
         let first = !entry.answered;
         let young = self.connection.gate.is_young();
-        let wait = match answer {
+        let answer = match answer {
+            Answer::Denied(failure) if young && entry.refusals < REFUSALS => {
+                entry.refusals += 1;
+                Answer::Failed(failure)
+            }
+            other => other,
+        };
+        let wait = match &answer {
             // The gate holds it back.
             Answer::Failed(Failure::Away(_)) => Duration::ZERO,
             Answer::Failed(failure) => entry.patience.next(young, failure.retry_after()),
             Answer::Found(..) | Answer::Same | Answer::Absent | Answer::Denied(_) => {
                 entry.patience.reset();
-                entry.answered = true;
+                (entry.answered, entry.refusals) = (true, 0);
                 self.new -= usize::from(first);
                 // What was read together at first is spread from then on.
                 let earliest = if first { 0.0 } else { 0.9 };
                 self.refresh.mul_f64(fastrand::f64().mul_add(1.0 - earliest, earliest))
             }
         };
-        match answer {
+        match &answer {
             Answer::Found(_, version) => entry.version = Some(version.clone()),
             Answer::Absent | Answer::Denied(_) => entry.version = None,
             Answer::Same | Answer::Failed(_) => {}
@@ -150,7 +159,7 @@ impl Named {
         let due = Instant::now() + wait;
         entry.due = Some(due);
         self.due.insert((due, key.clone()));
-        Some(first)
+        Some((answer, first))
     }
 }
 
@@ -158,7 +167,10 @@ async fn read(connection: Connection, key: Key, known: Option<Version>) -> (Key,
     connection.gate.pass().await;
     let answer = match timeout(ANSWER, ask(&connection, &key, known)).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => refused(&connection, Failure::of(&error)),
+        Ok(Err(error)) => match Failure::of(&error) {
+            failure @ Failure::Refused(Refusal { code: 403, .. }) => Answer::Denied(failure),
+            failure => Answer::Failed(failure),
+        },
         Err(_) => Answer::Failed(Failure::Away("it did not answer in time".to_owned())),
     };
     if let Answer::Failed(Failure::Away(why)) = &answer {
@@ -184,14 +196,6 @@ async fn ask(connection: &Connection, key: &Key, known: Option<Version>) -> kube
     }))
 }
 
-fn refused(connection: &Connection, failure: Failure) -> Answer {
-    match &failure {
-        // What came up a moment ago may not know our roles yet.
-        Failure::Refused(Refusal { code: 403, .. }) if !connection.gate.is_young() => Answer::Denied(failure),
-        _ => Answer::Failed(failure),
-    }
-}
-
 impl Version {
     fn of(metadata: &ObjectMeta, openings: u64) -> Self {
         Self { uid: metadata.uid.clone(), version: metadata.resource_version.clone(), openings }
@@ -201,4 +205,6 @@ impl Version {
 /// How many are read at once while some were never read.
 const FIRST_AT_ONCE: usize = 64;
 const AT_ONCE: usize = 16;
+/// As often a 403 is not believed while the API has only just come up: about a second.
+const REFUSALS: u32 = 3;
 const ANSWER: Duration = Duration::from_secs(10);
