@@ -101,11 +101,13 @@ type Access struct {
 	Tries    int    `json:"tries"`
 }
 
-// Accesses waits for lines of the access logs of all pods with that path (without query), which tests make unique.
-func (p *Portico) Accesses(t testing.TB, path string) []Access {
+// Accesses waits for at least that many lines with that path (without query), which tests make unique, in the access
+// logs of all pods together. Lines come a moment after their answers.
+func (p *Portico) Accesses(t testing.TB, path string, count int) []Access {
 	t.Helper()
 	var found []Access
 	Eventually(t, 10*time.Second, "access log of "+path, func(ctx context.Context) error {
+		found = nil
 		for _, pod := range p.Pods(t) {
 			text, err := Kubernetes().CoreV1().Pods(p.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
 			if err != nil {
@@ -118,8 +120,8 @@ func (p *Portico) Accesses(t testing.TB, path string) []Access {
 				}
 			}
 		}
-		if len(found) == 0 {
-			return fmt.Errorf("no line")
+		if len(found) < count {
+			return fmt.Errorf("%d of %d lines", len(found), count)
 		}
 		return nil
 	})

@@ -55,16 +55,17 @@ func TestServices(t *testing.T) {
 	}
 	for kind, want := range rows {
 		t.Run(kind, func(t *testing.T) {
-			path := "/" + kind + "/to-be-found-in-the-log"
-			c.GetWhen(t, "http://services.example.com"+path, harness.From("my-app"))
-			used := map[string]bool{}
-			for range 8 { // both pods have their turn
-				c.GetWhen(t, "http://services.example.com"+path, harness.From("my-app"))
-			}
-			for _, access := range p.Accesses(t, path) {
-				if access.Status == 200 {
-					used[access.Endpoint] = true
+			url := "http://services.example.com/" + kind
+			c.GetWhen(t, url, harness.From("my-app"))
+			const requests = 40 // so that both pods have their turn
+			for range requests {
+				if err := harness.From("my-app")(c.Get(t, url+"/counted")); err != nil {
+					t.Error(err)
 				}
+			}
+			used := map[string]bool{}
+			for _, access := range p.Accesses(t, "/"+kind+"/counted", requests) {
+				used[access.Endpoint] = true
 			}
 			for endpoint := range used {
 				if !strings.Contains(strings.Join(want, " "), endpoint) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestWholeWay(t *testing.T) {
 	c.Roots = authority.Pool()
 
 	rows := []struct{ policy, client string }{{"Cluster", nodeForPods}, {"Local", harness.OutsideAddress}, {"Cluster", nodeForPods}}
-	for _, row := range rows {
+	for n, row := range rows {
 		t.Run(row.policy, func(t *testing.T) {
 			harness.Kubectl(t, "-n", p.Namespace, "patch", "service", "portico", "-p", `{"spec":{"externalTrafficPolicy":"`+row.policy+`"}}`)
 			c.GetWhen(t, "https://way.example.com/shop", func(r *harness.Reply) error {
@@ -36,24 +37,27 @@ func TestWholeWay(t *testing.T) {
 				}
 				return nil
 			})
-			request := wayRequest(t)
+			request := wayRequest(t, n)
 			reply, err := c.Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkWay(t, reply, row.client)
-			for _, access := range p.Accesses(t, "/shop/cart") {
-				if !strings.HasPrefix(access.Client, harness.OutsideAddress+":") && !strings.HasPrefix(access.Client, nodeForPods+":") {
-					t.Errorf("the access log has the client %s", access.Client)
-				}
+			checkWay(t, reply, row.client, n)
+			accesses := p.Accesses(t, "/shop/cart/"+strconv.Itoa(n), 1)
+			if len(accesses) != 1 || !strings.HasPrefix(accesses[0].Client, row.client+":") || accesses[0].Ingress != ns+"/way" {
+				t.Errorf("the access log has %+v", accesses)
 			}
 		})
 	}
 }
 
-func wayRequest(t *testing.T) *http.Request {
+func wayURL(n int) string {
+	return fmt.Sprintf("https://way.example.com/shop/cart/%d?item=1&item=%%C3%%A4", n)
+}
+
+func wayRequest(t *testing.T, n int) *http.Request {
 	t.Helper()
-	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "https://way.example.com/shop/cart?item=1&item=%C3%A4",
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, wayURL(n),
 		bytes.NewReader(make([]byte, 100_000)))
 	if err != nil {
 		t.Fatal(err)
@@ -68,13 +72,13 @@ func wayRequest(t *testing.T) *http.Request {
 }
 
 // checkWay compares what the pod saw and what came back.
-func checkWay(t *testing.T, reply *harness.Reply, client string) {
+func checkWay(t *testing.T, reply *harness.Reply, client string, n int) {
 	t.Helper()
 	if reply.Status != http.StatusOK || reply.Echo.Service != "app" {
 		t.Fatalf("status %d: %s", reply.Status, reply.Body)
 	}
 	seen := reply.Echo
-	if seen.Method != http.MethodPost || seen.Path != "/shop/cart?item=1&item=%C3%A4" || seen.Host != "way.example.com" {
+	if seen.Method != http.MethodPost || "https://way.example.com"+seen.Path != wayURL(n) || seen.Host != "way.example.com" {
 		t.Errorf("arrived as %s %s of %s", seen.Method, seen.Path, seen.Host)
 	}
 	want := map[string]string{"X-Mine": "kept", "X-Hop": "", "X-Forwarded-For": client, "X-Forwarded-Proto": "https", "X-Forwarded-Host": "way.example.com"}
