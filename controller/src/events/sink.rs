@@ -82,7 +82,9 @@ impl Sink {
             Err(kube::Error::Api(status)) if status.code == 409 => {
                 let told = count(&api, &name).await?;
                 if !telling.repeats {
-                    self.sent.insert(id, Sent { at: now, count: told, held: 0 });
+                    // Long ago as far as we know: should it come again, that is told.
+                    let at = now.checked_sub(BETWEEN).unwrap_or(now);
+                    self.sent.insert(id, Sent { at, count: told, held: 0 });
                     return Ok(Fate::Held);
                 }
                 let count = told.saturating_add(1);

@@ -2,9 +2,9 @@
 //!
 //! Knows no client. Worked out anew from all Ingresses each time, so that a change that nobody told of is found too.
 //! Invariants: only Ingresses of ours are given addresses; only addresses that are ours are taken away; no Ingress is
-//! written more than twice in [`CALM`], and when somebody else writes it too, once.
+//! written more than [`OFTEN`] times in [`CALM`], and when somebody else writes it too, once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ pub(super) struct Memory {
 struct Written {
     addresses: Addresses,
     at: Instant,
-    /// When it was written the time before that.
-    before: Option<Instant>,
+    /// The last writes, this one included, up to [`OFTEN`] of them.
+    recent: VecDeque<Instant>,
 }
 
 /// A write that failed.
@@ -128,13 +128,15 @@ impl Memory {
         (written || Some(&held) == wanted && was_ours()).then_some(Write::Withdraw(held))
     }
 
-    /// When a write may be made: at once when we wrote something else last, but no more than twice in [`CALM`]. When
+    /// When a write may be made: at once when we wrote something else last, but no more than [`OFTEN`] times
+    /// in [`CALM`]. When
     /// we wrote the very same, either the news of it has not arrived or somebody else wrote over it: then once.
     fn due(&self, key: &Key, write: &Write, now: Instant) -> Instant {
         let retry = self.retries.get(key).map(|retry| retry.at);
         let calm = self.written.get(key).and_then(|written| {
+            let often = written.recent.front().filter(|_| written.recent.len() >= OFTEN).copied();
             let repeated = written.addresses == *write.addresses();
-            let since = if repeated { Some(written.at) } else { written.before };
+            let since = if repeated { Some(written.at) } else { often };
             since.map(|since| since + CALM)
         });
         retry.into_iter().chain(calm).max().unwrap_or(now)
@@ -143,8 +145,10 @@ impl Memory {
     /// A write arrived.
     pub(super) fn wrote(&mut self, key: Key, write: &Write, at: Instant) {
         self.retries.remove(&key);
-        let before = self.written.get(&key).map(|written| written.at);
-        self.written.insert(key, Written { addresses: write.addresses().clone(), at, before });
+        let mut recent = self.written.remove(&key).map(|written| written.recent).unwrap_or_default();
+        recent.drain(..(recent.len() + 1).saturating_sub(OFTEN));
+        recent.push_back(at);
+        self.written.insert(key, Written { addresses: write.addresses().clone(), at, recent });
     }
 
     /// A withdrawal found other addresses than those to take away, or no Ingress at all.
@@ -205,6 +209,8 @@ fn reference(key: &Key) -> ObjectRef {
 
 /// Shortest time between two writes of the same status to one Ingress.
 pub(super) const CALM: Duration = Duration::from_secs(30);
+/// Writes to one Ingress in that time though its objects change all the time.
+const OFTEN: usize = 5;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(300);
 

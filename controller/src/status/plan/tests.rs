@@ -132,10 +132,16 @@ fn own_change_of_mind_is_written_at_once_but_not_again_and_again() {
     let set_ours = Write::Set { addresses: set(OURS), first: true };
     memory.wrote(key(), &set_ours, start);
     let unserved = Case { held: OURS, served: false, ..SERVED };
-    assert_eq!(plan(&mut memory, unserved, OURS, start), one(Write::Withdraw(set(OURS))));
-    memory.wrote(key(), &Write::Withdraw(set(OURS)), start);
+    let withdraw = Write::Withdraw(set(OURS));
+    for _ in 0..2 {
+        assert_eq!(plan(&mut memory, unserved, OURS, start), one(withdraw.clone()));
+        memory.wrote(key(), &withdraw, start);
+        assert_eq!(plan(&mut memory, SERVED, OURS, start), one(set_ours.clone()));
+        memory.wrote(key(), &set_ours, start);
+    }
     let waits = Plan { writes: Vec::new(), again: Some(start + CALM) };
-    assert_eq!(plan(&mut memory, SERVED, OURS, start), waits);
+    assert_eq!(plan(&mut memory, unserved, OURS, start), waits, "five writes are enough for now");
+    assert_eq!(plan(&mut memory, unserved, OURS, start + CALM), one(withdraw));
 }
 
 #[test]
