@@ -186,7 +186,12 @@ impl Secrets {
 
     fn ask_due(&mut self) {
         let now = Instant::now();
-        let due = self.access.iter().filter(|(_, access)| access.next.is_some_and(|next| next <= now));
+        // Before the first are told, questions about namespaces would only hold them up.
+        let begun = self.first.is_none();
+        let due = self
+            .access
+            .iter()
+            .filter(|(scope, access)| access.next.is_some_and(|next| next <= now) && (begun || scope.is_none()));
         let due: Vec<_> =
             due.map(|(scope, _)| scope.clone()).take(ASKED_AT_ONCE.saturating_sub(self.asking.len())).collect();
         due.into_iter().for_each(|scope| self.ask(scope));
@@ -354,6 +359,11 @@ impl Secrets {
                 }
                 self.denied.insert(key.clone());
                 if !nowhere {
+                    // Whether there is another way to it must be known now.
+                    let scope = Some(key.namespace.clone());
+                    if self.access.get(&scope).is_some_and(|it| it.allowed.is_none() && it.next.is_some()) {
+                        self.ask(scope);
+                    }
                     return;
                 }
                 if unanswered() && !self.known.contains(key) {
