@@ -15,9 +15,23 @@ import (
 	"portico.test/e2e/harness"
 )
 
-// controllers is the daemon that judges by heartbeats whether nodes live. It ends with the API server, as it does where
-// both run on one machine; left running, it may take the node for dead when the API server is back before the kubelet.
+// controllers is the daemon that judges by heartbeats whether nodes live. Left running, it may take the node for dead when
+// the API server is back before the kubelet.
 const controllers = harness.Daemon("kube-controller-manager")
+
+// endControllers ends the daemons that end with the API server where all run on one machine.
+func endControllers(t *testing.T) {
+	t.Helper()
+	controllers.Kill(t)
+	harness.Scheduler.Kill(t)
+}
+
+// startControllers starts them again; anew, they do not wait half a minute before they look for the API server.
+func startControllers(t *testing.T) {
+	t.Helper()
+	controllers.Start(t)
+	harness.Scheduler.Start(t)
+}
 
 // applied is how soon a change must be served once Portico can know of it.
 const applied = 5 * time.Second
@@ -31,7 +45,7 @@ func TestAPIServerStopped(t *testing.T) {
 	period := either(time.Minute, 10*time.Minute)
 	load := s.load().Start(t)
 
-	controllers.Kill(t)
+	endControllers(t)
 	harness.APIServer.Kill(t)
 	harness.Stays(t, period, "readiness without an API server", func(ctx context.Context) error { return ready(ctx, replicas) })
 	harness.APIServer.Start(t)
@@ -43,7 +57,7 @@ func TestAPIServerStopped(t *testing.T) {
 	added := time.Since(back)
 	both(t, replicas, time.Minute, s.named("old"), http.StatusNotFound)
 	removed := time.Since(back)
-	controllers.Start(t)
+	startControllers(t)
 	flawless(t, fmt.Sprintf("%v without an API server", period), load.Stop())
 	figure(t, "API server back: an Ingress added served after %v, one removed gone after %v",
 		added.Round(time.Millisecond), removed.Round(time.Millisecond))
@@ -111,7 +125,7 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	s := newSite(t, harness.SharedPortico(t), 2)
 	t.Cleanup(func() { s.portico.AwaitReady(t, 2*time.Minute) })
 	pod := s.portico.Pods(t)[0]
-	controllers.Kill(t)
+	endControllers(t)
 	harness.APIServer.Kill(t)
 	before := harness.Processes(t, pod)
 	harness.SignalPod(t, pod, syscall.SIGKILL)
@@ -145,7 +159,7 @@ func TestStartWithoutAPIServer(t *testing.T) {
 	if err := answers(t.Context(), pod, s.host(), http.StatusOK); err != nil {
 		t.Errorf("ready, but: %v", err)
 	}
-	controllers.Start(t)
+	startControllers(t)
 	figure(t, "started without an API server: requests met %v; ready %v after it was back", refusals, took.Round(time.Millisecond))
 	within(t, "ready after the API server is back", took, 2*time.Second)
 }

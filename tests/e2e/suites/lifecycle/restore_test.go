@@ -30,7 +30,7 @@ func TestRestored(t *testing.T) {
 	both(t, replicas, 10*time.Second, s.named("moved"), http.StatusOK)
 
 	load := s.load().Start(t)
-	controllers.Kill(t)
+	endControllers(t)
 	snapshot.Restore(t)
 	back := time.Now()
 	both(t, replicas, time.Minute, s.named("deleted"), http.StatusOK)
@@ -44,7 +44,7 @@ func TestRestored(t *testing.T) {
 	both(t, replicas, time.Minute, s.named("later"), http.StatusOK)
 	later := time.Since(next)
 	flawless(t, "etcd restored", load.Stop())
-	controllers.Start(t)
+	startControllers(t)
 	figure(t, "etcd restored: the older truth served after %v, a change afterwards within %v", took.Round(time.Millisecond), later.Round(time.Millisecond))
 	within(t, "older truth", took, applied)
 	within(t, "change after the restore", later, applied)

@@ -36,7 +36,7 @@ func parallel(t *testing.T, count int, work func(ctx context.Context, i int) err
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	var next atomic.Int64
+	var next, failures atomic.Int64
 	var group sync.WaitGroup
 	for range 24 {
 		group.Go(func() {
@@ -47,13 +47,14 @@ func parallel(t *testing.T, count int, work func(ctx context.Context, i int) err
 				}
 				if err := work(ctx, i); err != nil {
 					t.Errorf("object %d: %v", i, err)
+					failures.Add(1)
 					cancel()
 				}
 			}
 		})
 	}
 	group.Wait()
-	if t.Failed() {
-		t.FailNow()
+	if failures.Load() > 0 || int(next.Load()) < count {
+		t.Fatalf("%d of %d were begun, %d failed", min(int(next.Load()), count), count, failures.Load())
 	}
 }
