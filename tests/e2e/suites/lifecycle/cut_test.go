@@ -13,7 +13,7 @@ import (
 const cutTable = "cut"
 
 // cutOff takes the way to the API server from some pods; the rest of the cluster keeps it. Refused, every attempt ends
-// at once; dropped, nothing comes back, as when a cable is cut. The returned function mends it; the test's end does too.
+// at once (the way back is open for resets alone); dropped, nothing comes back, as when a cable is cut. The returned function mends it; the test's end does too.
 func cutOff(t *testing.T, verdict string, pods ...corev1.Pod) (mend func()) {
 	t.Helper()
 	var addresses []string
@@ -23,7 +23,10 @@ func cutOff(t *testing.T, verdict string, pods ...corev1.Pod) (mend func()) {
 	from := strings.Join(addresses, ", ")
 	packetFilter(t, fmt.Sprintf(`table inet %s {
 	chain to { type filter hook input priority -10; ip saddr { %s } tcp dport 6443 %s; }
-	chain from { type filter hook output priority -10; ip daddr { %s } tcp sport 6443 drop; }
+	chain from {
+		type filter hook output priority -10
+		ip daddr { %s } tcp sport 6443 tcp flags & rst == 0 drop
+	}
 }`, cutTable, from, verdict, from))
 	mended := false
 	mend = func() {

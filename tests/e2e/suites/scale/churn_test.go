@@ -28,7 +28,7 @@ func churn(t *testing.T, p *portico) {
 	})
 	took := time.Since(begin)
 	// A change after all of these is served: nothing is waiting any more.
-	latencies(t, "after the churn: endpoint to traffic", endpointChanges(t, "scale-quiet", 6), 250*time.Millisecond)
+	latencies(t, "after the churn: endpoint to traffic", endpointChanges(t, "scale-quiet", 6), time.Second)
 	after := metrics(t)
 	change := func(name string) float64 { return after.Sum(name) - before.Sum(name) }
 	compiles := change("portico_compile_seconds_count")
