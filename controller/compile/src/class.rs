@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portico_shared::Code;
 
 use crate::report::{Problem, Reporter, quote};
@@ -18,17 +19,20 @@ const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
 
 /// Our Ingresses by seniority: creation time, none counting as oldest, then namespace and name.
 pub(crate) fn select<'a>(snapshot: &'a Snapshot, report: &mut Reporter) -> Vec<&'a Object<Ingress>> {
-    let classes = Classes::new(snapshot);
-    let mut ours: Vec<_> =
-        snapshot.ingresses.values().map(|object| &**object).filter(|object| classes.takes(object, report)).collect();
-    ours.sort_by_cached_key(|object| {
-        (
-            object.value.metadata.creation_timestamp.clone(),
-            object.reference.namespace.clone(),
-            object.reference.name.clone(),
-        )
-    });
+    let mut ours: Vec<_> = ours(snapshot, report).collect();
+    // They come by namespace and name.
+    ours.sort_by(|a, b| created(a).cmp(&created(b)));
     ours
+}
+
+/// Our Ingresses by namespace and name.
+pub(crate) fn ours<'a>(snapshot: &'a Snapshot, report: &mut Reporter) -> impl Iterator<Item = &'a Object<Ingress>> {
+    let classes = Classes::new(snapshot);
+    snapshot.ingresses.values().map(|object| &**object).filter(move |object| classes.takes(object, report))
+}
+
+fn created(ingress: &Object<Ingress>) -> Option<&Time> {
+    ingress.value.metadata.creation_timestamp.as_ref()
 }
 
 struct Classes<'a> {

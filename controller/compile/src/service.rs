@@ -10,7 +10,7 @@ use crate::report::{Problem, quote};
 use crate::snapshot::{DefaultBackend, Object};
 
 /// How a backend names a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum PortReference<'a> {
     /// By `spec.ports[].port`.
     Number(i32),

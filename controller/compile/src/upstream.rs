@@ -3,11 +3,12 @@
 //! A problem of the reference (no such Service, no such port) belongs to the object that refers and is handed back; a
 //! problem of the Service itself is reported here, once, on the Service. Either leaves the route standing with 503.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
-use portico_shared::ir::{Protocol, Unavailable, Upstream, UpstreamName};
+use portico_shared::ir::{Backend, Protocol, Unavailable, Upstream, UpstreamName};
 use portico_shared::{Code, EndpointSet};
 
 use crate::annotation::{self, Settings, UpstreamSettings};
@@ -42,57 +43,69 @@ pub(crate) enum Failure {
     Upstream(Unavailable),
 }
 
+/// A Service and its port, as a backend names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Reference<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) service: &'a str,
+    pub(crate) port: PortReference<'a>,
+}
+
 /// Upstreams built so far.
 #[derive(Debug)]
 pub(crate) struct Upstreams<'a> {
     snapshot: &'a Snapshot,
-    settings: HashMap<Key, Settings<UpstreamSettings>>,
-    built: BTreeMap<UpstreamName, Result<Built, Unavailable>>,
+    settings: HashMap<&'a Key, Settings<UpstreamSettings>>,
+    /// What references mean that were looked up before: mostly many routes have the same.
+    known: HashMap<Reference<'a>, UpstreamName>,
+    built: HashMap<UpstreamName, Result<Built, Unavailable>>,
 }
 
 #[derive(Debug)]
 struct Built {
     upstream: Arc<Upstream>,
     endpoints: Option<Arc<EndpointSet>>,
-    /// Whether a route names it.
-    named: bool,
+    /// What routes to it alone have in common, once there is one.
+    backends: Option<Arc<[Backend]>>,
 }
 
 impl<'a> Upstreams<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, settings: HashMap::new(), built: BTreeMap::new() }
+        Self { snapshot, settings: HashMap::new(), known: HashMap::new(), built: HashMap::new() }
     }
 
     /// The upstream of a Service's port; it comes into the IR when it is taken.
     pub(crate) fn resolve(
         &mut self,
-        key: &Key,
-        reference: PortReference<'_>,
+        reference: Reference<'a>,
         report: &mut Reporter,
-    ) -> Result<UpstreamName, Failure> {
-        let snapshot = self.snapshot;
-        let Some(service) = snapshot.services.get(key) else {
-            let problem = Problem::error(Code::ServiceNotFound, "name", format!("Service {key} does not exist"));
-            let hint = format!("create it, or name a Service of namespace {}", key.namespace);
-            return Err(Failure::Reference(problem.hint(hint)));
+    ) -> Result<&UpstreamName, Failure> {
+        let name = match self.known.entry(reference) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(slot) => {
+                let (key, service, port) = find(self.snapshot, reference).map_err(Failure::Reference)?;
+                let name =
+                    UpstreamName { namespace: key.namespace.clone(), service: key.name.clone(), port: port.number };
+                self.built.entry(name.clone()).or_insert_with(|| {
+                    let settings = self.settings.entry(key);
+                    let settings = settings.or_insert_with(|| annotation::read_service(service, report));
+                    build(self.snapshot, service, port, &name, settings, report)
+                });
+                slot.insert(name)
+            }
         };
-        let port = Port::find(service, reference).map_err(Failure::Reference)?;
-        let name = UpstreamName { namespace: key.namespace.clone(), service: key.name.clone(), port: port.number };
-        let built = self.built.entry(name.clone()).or_insert_with(|| {
-            let settings =
-                self.settings.entry(key.clone()).or_insert_with(|| annotation::read_service(service, report));
-            build(snapshot, service, port, &name, settings, report)
-        });
-        match built {
+        match &self.built[name] {
             Ok(_) => Ok(name),
             Err(unavailable) => Err(Failure::Upstream(unavailable.clone())),
         }
     }
 
-    /// Keeps an upstream for the IR.
-    pub(crate) fn take(&mut self, name: &UpstreamName) {
-        if let Some(Ok(built)) = self.built.get_mut(name) {
-            built.named = true;
+    /// Keeps an upstream for the IR; what forwards to it alone.
+    pub(crate) fn take(&mut self, name: &UpstreamName) -> Arc<[Backend]> {
+        let alone = || Arc::from([Backend { upstream: name.clone(), weight: 1 }]);
+        match self.built.get_mut(name) {
+            Some(Ok(built)) => built.backends.get_or_insert_with(alone).clone(),
+            _ => alone(),
         }
     }
 
@@ -101,14 +114,29 @@ impl<'a> Upstreams<'a> {
         let mut upstreams = Vec::with_capacity(self.built.len());
         let mut endpoints = BTreeMap::new();
         for (name, built) in self.built {
-            let Some(built) = built.ok().filter(|built| built.named) else { continue };
+            let Some(built) = built.ok().filter(|built| built.backends.is_some()) else { continue };
             upstreams.push(built.upstream);
             if let Some(set) = built.endpoints {
                 endpoints.insert(name, set);
             }
         }
+        upstreams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         (upstreams, endpoints)
     }
+}
+
+/// The Service and port that a reference means.
+fn find<'a>(
+    snapshot: &'a Snapshot,
+    reference: Reference<'_>,
+) -> Result<(&'a Key, &'a Object<Service>, Port<'a>), Problem> {
+    let key = Key::new(reference.namespace, reference.service);
+    let Some((key, service)) = snapshot.services.get_key_value(&key) else {
+        let problem = Problem::error(Code::ServiceNotFound, "name", format!("Service {key} does not exist"));
+        let hint = format!("create it, or name a Service of namespace {}", key.namespace);
+        return Err(problem.hint(hint));
+    };
+    Ok((key, service, Port::find(service, reference.port)?))
 }
 
 fn build(
@@ -131,7 +159,7 @@ fn build(
     }
     let balance = snapshot.options.balance;
     let upstream = Upstream { name: name.clone(), protocol, tls, balance, source: supply.source };
-    Ok(Built { upstream: Arc::new(upstream), endpoints: supply.set.map(Arc::new), named: false })
+    Ok(Built { upstream: Arc::new(upstream), endpoints: supply.set.map(Arc::new), backends: None })
 }
 
 /// The protocol: annotation, then the Service port's `appProtocol`, then the slices', then HTTP/1.1.

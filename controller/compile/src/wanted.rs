@@ -2,7 +2,7 @@
 //!
 //! Judges nothing: a name that leads nowhere is wanted too, so that its Secret is found once it is made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend};
@@ -18,14 +18,23 @@ pub fn wanted_secrets(snapshot: &Snapshot) -> BTreeSet<Key> {
     let options = &snapshot.options;
     let mut ignored = Reporter::default();
     let mut wanted: BTreeSet<Key> = options.default_tls_secret.iter().cloned().collect();
-    let mut services: BTreeSet<Key> = options.default_backend_service.iter().map(|it| it.service.clone()).collect();
-    for ingress in class::select(snapshot, &mut ignored) {
-        let in_namespace = |name: &str| Key { namespace: ingress.reference.namespace.clone(), name: name.into() };
-        wanted.extend(certificates(&ingress.value).map(in_namespace));
-        services.extend(backends(&ingress.value).map(in_namespace));
+    // Few Services name one; only of these is it asked whether somebody of ours names them.
+    let services = snapshot.services.iter();
+    let mut authorities: HashMap<(&str, &str), Key> = services
+        .filter_map(|(key, service)| Some(((&*key.namespace, &*key.name), authorities(service, &mut ignored)?)))
+        .collect();
+    if let Some(backend) = &options.default_backend_service {
+        wanted.extend(authorities.remove(&(&*backend.service.namespace, &*backend.service.name)));
     }
-    let services = services.iter().filter_map(|key| snapshot.services.get(key));
-    wanted.extend(services.filter_map(|service| authorities(service, &mut ignored)));
+    for ingress in class::ours(snapshot, &mut ignored) {
+        let namespace = &ingress.reference.namespace;
+        let secrets = certificates(&ingress.value);
+        wanted.extend(secrets.map(|name| Key { namespace: namespace.clone(), name: name.into() }));
+        if !authorities.is_empty() {
+            let services = backends(&ingress.value);
+            wanted.extend(services.filter_map(|name| authorities.remove(&(&**namespace, name))));
+        }
+    }
     wanted
 }
 
@@ -54,9 +63,11 @@ fn authorities(service: &Object<Service>, ignored: &mut Reporter) -> Option<Key>
 mod tests {
     use std::sync::Arc;
 
+    use k8s_openapi::api::networking::v1::IngressTLS;
+
     use super::*;
     use crate::manifest;
-    use crate::snapshot::Options;
+    use crate::snapshot::{AnyObject, Options};
 
     #[test]
     fn only_what_ours_refer_to() {
@@ -66,7 +77,7 @@ kind: Ingress
 metadata: {name: a, namespace: one}
 spec:
   ingressClassName: portico
-  tls: [{secretName: cert}, {hosts: [b.test]}, {secretName: other/cert}]
+  tls: [{secretName: cert}, {hosts: [b.test]}]
   defaultBackend: {service: {name: tls, port: {number: 443}}}
 ---
 apiVersion: networking.k8s.io/v1
@@ -88,7 +99,12 @@ metadata: {name: unused, namespace: one, annotations: {portico.dev/upstream-ca: 
 spec: {ports: [{port: 443}]}
 ";
         let options = Options { default_tls_secret: Some(Key::new("infra", "fallback")), ..Options::default() };
-        let objects = manifest::parse("test.yaml", text).objects;
+        let mut objects = manifest::parse("test.yaml", text).objects;
+        // No API server takes this; nothing else keeps it from coming.
+        let Some(AnyObject::Ingress(first)) = objects.first_mut() else { panic!("an Ingress comes first") };
+        let spec = Arc::get_mut(first).and_then(|first| first.value.spec.as_mut());
+        let tls = spec.and_then(|spec| spec.tls.as_mut()).expect("it has TLS entries");
+        tls.push(IngressTLS { secret_name: Some("other/cert".to_owned()), ..IngressTLS::default() });
         let snapshot = Snapshot::from_objects(objects, Arc::new(options), 0);
         let expected = [("infra", "fallback"), ("one", "authorities"), ("one", "cert")];
         assert_eq!(wanted_secrets(&snapshot), expected.map(|(namespace, name)| Key::new(namespace, name)).into());

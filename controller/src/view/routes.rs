@@ -204,9 +204,9 @@ fn tests(route: &Route) -> Vec<String> {
         ValueMatch::Exact(value) => format!(" = {value}"),
         ValueMatch::Present => " present".to_owned(),
     };
-    let method = matcher.method.iter().map(|method| format!("method {method}"));
-    let headers = matcher.headers.iter().map(|test| format!("header {}{}", test.name, value(&test.value)));
-    let query = matcher.query.iter().map(|test| format!("query {}{}", test.name, value(&test.value)));
+    let method = matcher.method().into_iter().map(|method| format!("method {method}"));
+    let headers = matcher.headers().iter().map(|test| format!("header {}{}", test.name, value(&test.value)));
+    let query = matcher.query().iter().map(|test| format!("query {}{}", test.name, value(&test.value)));
     method.chain(headers).chain(query).collect()
 }
 

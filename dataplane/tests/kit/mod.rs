@@ -94,8 +94,8 @@ pub(crate) fn table_of(
     let route = Arc::new(Route {
         name: RouteName("default/echo:*/".into()),
         matcher: Matcher::path(PathMatch::Prefix("/".into())),
-        action: Action::Forward(vec![Backend { upstream: upstream_name(), weight: 1 }]),
-        policies,
+        action: Action::Forward([Backend { upstream: upstream_name(), weight: 1 }].into()),
+        policies: policies.into(),
         origin: From::new(ObjectRef::new(Kind::Ingress, "default", "echo"), ""),
     });
     let host = VirtualHost { pattern: HostPattern::Any, routes: vec![route], fallback: None, certificate: None };

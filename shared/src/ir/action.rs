@@ -10,8 +10,8 @@ use crate::diagnostic::Code;
 /// What happens to a matched request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Action {
-    /// Forward to one of these by weight. Never empty.
-    Forward(Vec<Backend>),
+    /// Forward to one of these by weight. Never empty; shared by routes that have the same.
+    Forward(Arc<[Backend]>),
     /// The route stands but cannot be served: 503 until it heals.
     Unavailable(Unavailable),
 }

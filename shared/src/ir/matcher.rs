@@ -88,18 +88,59 @@ pub struct QueryMatch {
 pub struct Matcher {
     /// Path test.
     pub path: PathMatch,
-    /// Method, case-sensitive; `None` takes any.
-    pub method: Option<Arc<str>>,
-    /// Header tests.
-    pub headers: Vec<HeaderMatch>,
-    /// Query tests.
-    pub query: Vec<QueryMatch>,
+    /// Tests beyond the path. Apart, because most routes have none and routes are many.
+    #[serde(flatten)]
+    beyond: Option<Box<Beyond>>,
+}
+
+/// Tests beyond the path. Never without any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+struct Beyond {
+    method: Option<Arc<str>>,
+    headers: Box<[HeaderMatch]>,
+    query: Box<[QueryMatch]>,
 }
 
 impl Matcher {
     /// A matcher of the path alone, which is all that an Ingress can say.
     #[must_use]
     pub fn path(path: PathMatch) -> Self {
-        Self { path, method: None, headers: Vec::new(), query: Vec::new() }
+        Self { path, beyond: None }
+    }
+
+    /// A matcher of everything.
+    #[must_use]
+    pub fn new(
+        path: PathMatch,
+        method: Option<Arc<str>>,
+        headers: impl Into<Box<[HeaderMatch]>>,
+        query: impl Into<Box<[QueryMatch]>>,
+    ) -> Self {
+        let beyond = Beyond { method, headers: headers.into(), query: query.into() };
+        Self { path, beyond: (beyond != Beyond::default()).then(|| Box::new(beyond)) }
+    }
+
+    /// Whether there is no test beyond the path.
+    #[must_use]
+    pub fn is_path_alone(&self) -> bool {
+        self.beyond.is_none()
+    }
+
+    /// Method, case-sensitive; `None` takes any.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.beyond.as_ref()?.method.as_deref()
+    }
+
+    /// Header tests.
+    #[must_use]
+    pub fn headers(&self) -> &[HeaderMatch] {
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.headers)
+    }
+
+    /// Query tests.
+    #[must_use]
+    pub fn query(&self) -> &[QueryMatch] {
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.query)
     }
 }

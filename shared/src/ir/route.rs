@@ -30,8 +30,8 @@ pub struct Route {
     pub matcher: Matcher,
     /// What to do with them.
     pub action: Action,
-    /// Settings of this route.
-    pub policies: Policies,
+    /// Settings of this route, shared by routes that have the same.
+    pub policies: Arc<Policies>,
     /// The object and field it was written in.
     pub origin: Origin,
 }

@@ -1,6 +1,6 @@
 //! From an IR to a table, sharing with the table before what is equal.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ use super::host::HostIndex;
 use super::path::PathIndex;
 use super::{HostTable, ListenerTable, RouteEntry, RoutingTable, UpstreamCell};
 use crate::endpoint::{Changed, EndpointSet};
-use crate::ir::{Action, Ir, Listener, Route, UpstreamName, VirtualHost};
+use crate::ir::{Action, Certificate, Ir, Listener, Route, UpstreamName, VirtualHost};
 use crate::publish::Published;
 
 impl RoutingTable {
@@ -22,18 +22,23 @@ impl RoutingTable {
     /// Indexes `ir` as the generation after `previous`.
     ///
     /// `endpoints` gives the first endpoint set of an upstream that `previous` did not have; upstreams equal by value
-    /// keep their cell, whose endpoints the caller swaps on its own.
+    /// keep their cell, whose endpoints the caller swaps on its own. What is equal to a part of the IR before is kept
+    /// once: the table's IR has the part of the one before in its place.
     #[must_use]
     pub fn build(
         ir: Arc<Ir>,
         previous: &Self,
         mut endpoints: impl FnMut(&UpstreamName) -> Option<Arc<EndpointSet>>,
     ) -> Self {
-        let upstreams = ir
+        let mut ir = Arc::unwrap_or_clone(ir);
+        let upstreams: HashMap<_, _> = ir
             .upstreams
-            .iter()
+            .iter_mut()
             .map(|upstream| {
-                let kept = previous.upstreams.get(&upstream.name).filter(|cell| *cell.upstream == **upstream);
+                let kept = previous.upstreams.get(&upstream.name).filter(|cell| cell.upstream == *upstream);
+                if let Some(cell) = kept {
+                    *upstream = cell.upstream.clone();
+                }
                 let cell = kept.cloned().unwrap_or_else(|| {
                     let (upstream, changed) = (upstream.clone(), Changed::default());
                     let cell = UpstreamCell { id: next_id(), upstream, endpoints: Published::default(), changed };
@@ -45,27 +50,41 @@ impl RoutingTable {
                 (upstream.name.clone(), cell)
             })
             .collect();
-        let builder = Builder { upstreams: &upstreams };
-        let listeners = ir
-            .listeners
-            .iter()
-            .map(|listener| builder.listener(&ir, listener, previous.listener(&listener.name)))
+        let kept = |cell: &&Arc<UpstreamCell>| {
+            upstreams.get(&cell.upstream.name).is_some_and(|current| Arc::ptr_eq(current, cell))
+        };
+        let gone = previous.upstreams.values().filter(|cell| !kept(cell)).map(|cell| cell.id).collect();
+        let builder = Builder { upstreams: &upstreams, gone };
+        let Ir { listeners, certificates, .. } = &mut ir;
+        let listeners = listeners
+            .iter_mut()
+            .map(|listener| builder.listener(certificates, listener, previous.listener(&listener.name)))
             .collect();
-        Self { generation: previous.generation + 1, ir, listeners, upstreams }
+        Self { generation: previous.generation + 1, ir: Arc::new(ir), listeners, upstreams }
     }
 }
 
 struct Builder<'a> {
     upstreams: &'a HashMap<UpstreamName, Arc<UpstreamCell>>,
+    /// Cells of the table before that are not in this one.
+    gone: HashSet<u64>,
 }
 
 impl Builder<'_> {
-    fn listener(&self, ir: &Ir, listener: &Listener, previous: Option<&ListenerTable>) -> ListenerTable {
-        let mut hosts = HostIndex::default();
-        for virtual_host in &listener.virtual_hosts {
-            let kept = previous
-                .and_then(|table| table.hosts.get(&virtual_host.pattern))
-                .filter(|table| *table.virtual_host == **virtual_host && self.current(table));
+    fn listener(
+        &self,
+        certificates: &[Arc<Certificate>],
+        listener: &mut Listener,
+        previous: Option<&ListenerTable>,
+    ) -> ListenerTable {
+        let mut hosts = HostIndex::with_capacity(listener.virtual_hosts.len());
+        for virtual_host in &mut listener.virtual_hosts {
+            let before = previous.and_then(|table| table.hosts.get(&virtual_host.pattern));
+            let equal = before.filter(|table| table.virtual_host == *virtual_host);
+            if let Some(table) = equal {
+                *virtual_host = table.virtual_host.clone();
+            }
+            let kept = equal.filter(|table| self.current(table));
             let table = kept.cloned().unwrap_or_else(|| Arc::new(self.host(virtual_host)));
             hosts.insert(&virtual_host.pattern, table);
         }
@@ -79,7 +98,7 @@ impl Builder<'_> {
             name: listener.name.clone(),
             hosts,
             fallback,
-            certificates: CertificateIndex::build(ir, listener),
+            certificates: CertificateIndex::build(certificates, listener),
         }
     }
 
@@ -102,16 +121,14 @@ impl Builder<'_> {
         Arc::new(RouteEntry { id: next_id(), route: route.clone(), backends })
     }
 
-    /// Whether every cell that the table holds is still the one of its name.
+    /// Whether every cell that the table holds is in this table.
     fn current(&self, table: &HostTable) -> bool {
-        table.paths.entries().iter().chain(&table.fallback).all(|entry| self.entry_current(entry))
+        self.gone.is_empty()
+            || table.paths.entries().iter().chain(&table.fallback).all(|entry| self.entry_current(entry))
     }
 
     fn entry_current(&self, entry: &RouteEntry) -> bool {
-        entry
-            .backends
-            .iter()
-            .all(|(cell, _)| self.upstreams.get(&cell.upstream.name).is_some_and(|current| Arc::ptr_eq(current, cell)))
+        entry.backends.iter().all(|(cell, _)| !self.gone.contains(&cell.id))
     }
 }
 

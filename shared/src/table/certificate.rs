@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::ir::{Certificate, CertificateName, HostPattern, Ir, Listener};
+use crate::ir::{Certificate, CertificateName, HostPattern, Listener};
 
 /// The certificate of a handshake and why it was chosen.
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +56,11 @@ pub(super) struct CertificateIndex {
 }
 
 impl CertificateIndex {
-    pub(super) fn build(ir: &Ir, listener: &Listener) -> Self {
+    /// `certificates` are sorted by name.
+    pub(super) fn build(certificates: &[Arc<Certificate>], listener: &Listener) -> Self {
         let named = |name: &CertificateName| {
-            let at = ir.certificates.binary_search_by(|certificate| certificate.name.cmp(name)).ok()?;
-            Some(&ir.certificates[at])
+            let at = certificates.binary_search_by(|certificate| certificate.name.cmp(name)).ok()?;
+            Some(&certificates[at])
         };
         let mut index =
             Self { default: listener.default_certificate.as_ref().and_then(named).cloned(), ..Self::default() };

@@ -16,6 +16,11 @@ pub(super) struct HostIndex {
 }
 
 impl HostIndex {
+    /// An index with room for this many patterns, most of which are exact.
+    pub(super) fn with_capacity(patterns: usize) -> Self {
+        Self { exact: HashMap::with_capacity(patterns), ..Self::default() }
+    }
+
     pub(super) fn insert(&mut self, pattern: &HostPattern, table: Arc<HostTable>) {
         match pattern {
             HostPattern::Exact(name) => drop(self.exact.insert(name.clone(), table)),

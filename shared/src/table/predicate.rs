@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method};
 
-use crate::ir::{Matcher, QueryMatch};
+use crate::ir::{HeaderMatch, Matcher, QueryMatch};
 
 /// What routing sees of a request; everything is borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -19,17 +19,20 @@ pub struct RequestView<'a> {
 
 /// Whether the matcher has no test beyond its path.
 pub(super) fn is_open(matcher: &Matcher) -> bool {
-    matcher.method.is_none() && matcher.headers.is_empty() && matcher.query.is_empty()
+    matcher.is_path_alone()
 }
 
 /// Whether every test beyond the path passes.
 pub(super) fn holds(matcher: &Matcher, request: &RequestView<'_>) -> bool {
-    matcher.method.as_deref().is_none_or(|method| method == request.method.as_str())
-        && matcher
-            .headers
-            .iter()
-            .all(|test| request.headers.get_all(&*test.name).iter().any(|value| test.value.matches(value.as_bytes())))
-        && matcher.query.iter().all(|test| query_holds(test, request.query.unwrap_or_default()))
+    if is_open(matcher) {
+        return true;
+    }
+    let header = |test: &HeaderMatch| {
+        request.headers.get_all(&*test.name).iter().any(|value| test.value.matches(value.as_bytes()))
+    };
+    matcher.method().is_none_or(|method| method == request.method.as_str())
+        && matcher.headers().iter().all(header)
+        && matcher.query().iter().all(|test| query_holds(test, request.query.unwrap_or_default()))
 }
 
 fn query_holds(test: &QueryMatch, query: &str) -> bool {

@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// Ingresses for one Service.
-pub const INGRESSES_PER_SERVICE: usize = 5;
+pub(crate) const INGRESSES_PER_SERVICE: usize = 5;
 /// Endpoints of one Service.
-pub const ENDPOINTS: usize = 25;
+pub(crate) const ENDPOINTS: usize = 25;
 
 /// An Ingress of two hosts with two paths each. With `clash` all have one host, and every path is asked for twice.
-pub fn ingress(number: usize, clash: bool) -> AnyObject {
+pub(crate) fn ingress(number: usize, clash: bool) -> AnyObject {
     let name = format!("app-{number:05}");
     let service = format!("service-{:04}", number / INGRESSES_PER_SERVICE);
     let backend = json!({ "service": { "name": service, "port": { "name": "http" } } });
@@ -43,7 +43,7 @@ pub fn ingress(number: usize, clash: bool) -> AnyObject {
 }
 
 /// A Service of one port.
-pub fn service(number: usize) -> AnyObject {
+pub(crate) fn service(number: usize) -> AnyObject {
     let name = format!("service-{number:04}");
     let address = format!("10.96.{}.{}", number / 256, number % 256);
     let port = json!({ "name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080 });
@@ -63,7 +63,7 @@ pub fn service(number: usize) -> AnyObject {
 }
 
 /// The endpoints of a Service.
-pub fn slice(number: usize) -> AnyObject {
+pub(crate) fn slice(number: usize) -> AnyObject {
     let service = format!("service-{number:04}");
     let endpoint = |at: usize| {
         json!({

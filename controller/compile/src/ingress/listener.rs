@@ -14,19 +14,18 @@ use crate::snapshot::Options;
 use crate::upstream::Upstreams;
 
 /// Builds the one listener of all Ingresses; also returns those with at least one usable rule, oldest first.
-pub(crate) fn build(
-    draft: Draft<'_>,
-    options: &Options,
-    upstreams: &mut Upstreams<'_>,
+pub(crate) fn build<'a>(
+    draft: Draft<'a>,
+    options: &'a Options,
+    upstreams: &mut Upstreams<'a>,
     report: &mut Reporter,
 ) -> (Listener, Vec<ObjectRef>) {
     let Draft { ours, hosts, fallback, tls_names, covering, default_certificate } = draft;
     let mut routes = Routes::new(&ours, options, upstreams, report);
-    let mut virtual_hosts = BTreeMap::new();
-    for (pattern, host) in hosts {
-        let virtual_host = virtual_host(&mut routes, &pattern, host);
-        virtual_hosts.insert(pattern, virtual_host);
-    }
+    let mut hosts: Vec<_> = hosts.into_iter().collect();
+    hosts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let hosts = hosts.into_iter().map(|(pattern, host)| Arc::new(virtual_host(&mut routes, pattern, host)));
+    let mut virtual_hosts = hosts.collect();
     let fallback = match fallback {
         Some(fallback) => Some(routes.listener_fallback(fallback)),
         None => routes.operator_fallback(),
@@ -34,7 +33,7 @@ pub(crate) fn build(
     let certificates = place_names(tls_names, covering, &mut virtual_hosts);
     let listener = Listener {
         name: INGRESS_LISTENER.into(),
-        virtual_hosts: virtual_hosts.into_values().map(Arc::new).collect(),
+        virtual_hosts,
         fallback: fallback.map(Arc::new),
         default_certificate,
         certificates,
@@ -42,15 +41,13 @@ pub(crate) fn build(
     (listener, routes.served())
 }
 
-fn virtual_host(routes: &mut Routes<'_, '_, '_>, pattern: &HostPattern, host: Host<'_>) -> VirtualHost {
-    let fallback = host.fallback.map(|fallback| Arc::new(routes.host_fallback(pattern, fallback, host.tls)));
+fn virtual_host<'a>(routes: &mut Routes<'_, 'a>, pattern: HostPattern, mut host: Host<'a>) -> VirtualHost {
+    let fallback = host.fallback.map(|fallback| Arc::new(routes.host_fallback(&pattern, fallback, host.tls)));
     // Of two claims with equal paths Prefix goes first; beyond that the older.
-    let (second, first): (Vec<_>, Vec<_>) =
-        host.claims.iter().partition(|claim| claim.key.kind == PathType::ImplementationSpecific);
-    let claims = first.into_iter().chain(second);
+    host.claims.sort_by_key(|claim| claim.key.kind == PathType::ImplementationSpecific);
     VirtualHost {
-        pattern: pattern.clone(),
-        routes: claims.map(|claim| Arc::new(routes.path(pattern, claim, host.tls))).collect(),
+        routes: host.claims.iter().map(|claim| Arc::new(routes.path(&pattern, claim, host.tls))).collect(),
+        pattern,
         fallback,
         certificate: host.certificate.map(|(name, _)| name),
     }
@@ -63,18 +60,25 @@ fn virtual_host(routes: &mut Routes<'_, '_, '_>, pattern: &HostPattern, host: Ho
 fn place_names(
     names: BTreeMap<HostPattern, (CertificateName, usize)>,
     covering: Vec<CertificateName>,
-    virtual_hosts: &mut BTreeMap<HostPattern, VirtualHost>,
+    virtual_hosts: &mut Vec<Arc<VirtualHost>>,
 ) -> Vec<CertificateName> {
-    let mut listed = Vec::new();
+    let (mut listed, mut made) = (Vec::new(), Vec::new());
+    let find = |pattern: HostPattern| {
+        let at = virtual_hosts.binary_search_by(|host| host.pattern.cmp(&pattern)).ok()?;
+        Some(&*virtual_hosts[at])
+    };
     for (pattern, (certificate, place)) in names {
-        let wildcard = host::wildcard_above(&pattern).and_then(|wildcard| virtual_hosts.get(&wildcard));
+        let wildcard = host::wildcard_above(&pattern).and_then(find);
         match wildcard.filter(|host| host.certificate.as_ref().is_some_and(|other| *other != certificate)) {
             Some(wildcard) => {
-                let host = VirtualHost { pattern: pattern.clone(), certificate: Some(certificate), ..wildcard.clone() };
-                virtual_hosts.insert(pattern, host);
+                made.push(Arc::new(VirtualHost { pattern, certificate: Some(certificate), ..wildcard.clone() }));
             }
             None => listed.push((place, certificate)),
         }
+    }
+    if !made.is_empty() {
+        virtual_hosts.extend(made);
+        virtual_hosts.sort_unstable_by(|a, b| a.pattern.cmp(&b.pattern));
     }
     listed.sort();
     let mut seen = BTreeSet::new();

@@ -12,7 +12,7 @@ pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::networking::v1::{HTTPIngressRuleValue, Ingress, IngressBackend};
 use portico_shared::ir::{CertificateName, HostPattern};
@@ -29,7 +29,7 @@ pub(crate) struct Draft<'a> {
     /// Our Ingresses, oldest first; passes name one by its place here.
     pub(crate) ours: Vec<Ours<'a>>,
     /// Hosts that rules name.
-    pub(crate) hosts: BTreeMap<HostPattern, Host<'a>>,
+    pub(crate) hosts: HashMap<HostPattern, Host<'a>>,
     /// The default backend of all misses.
     pub(crate) fallback: Option<Fallback<'a>>,
     /// Names listed in TLS entries without a rule of their own: the certificate and the place of the Ingress.
@@ -104,11 +104,11 @@ impl Claim<'_> {
 }
 
 impl<'a> Ours<'a> {
-    pub(crate) fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &'a str {
         &self.object.reference.namespace
     }
 
-    pub(crate) fn reference(&self) -> &ObjectRef {
+    pub(crate) fn reference(&self) -> &'a ObjectRef {
         &self.object.reference
     }
 

@@ -3,6 +3,7 @@
 //! A path is brought to the form in which requests are matched ([`normalise::normalise`]), so that no spelling of a rule
 //! misses requests that it means.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::HTTPIngressPath;
@@ -40,9 +41,24 @@ pub(crate) struct PathKey {
     pub(crate) path: Arc<str>,
 }
 
+/// Paths read so far: a few of them stand in most rules.
+#[derive(Debug, Default)]
+pub(crate) struct Paths(HashSet<Arc<str>>);
+
+impl Paths {
+    fn one(&mut self, path: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(path) {
+            return known.clone();
+        }
+        let path: Arc<str> = path.into();
+        self.0.insert(path.clone());
+        path
+    }
+}
+
 impl PathKey {
     /// Reads type and path of a rule; the problem's field is relative to the path's entry.
-    pub(crate) fn read(path: &HTTPIngressPath) -> Result<Self, Problem> {
+    pub(crate) fn read(path: &HTTPIngressPath, paths: &mut Paths) -> Result<Self, Problem> {
         let kind = match path.path_type.as_str() {
             "Exact" => PathType::Exact,
             "Prefix" => PathType::Prefix,
@@ -66,7 +82,7 @@ impl PathKey {
                 .hint("native rules know no regular expressions: write pathType Prefix or Exact with a plain path"));
         }
         match normalise::normalise(raw) {
-            Ok(path) => Ok(Self { kind, path: path.into() }),
+            Ok(path) => Ok(Self { kind, path: paths.one(&path) }),
             Err(reason) => {
                 let message = format!("path {} cannot be used: {reason}; the path is left out", quote(raw));
                 Err(Problem::error(Code::ObjectInvalid, "path", message)

@@ -1,6 +1,9 @@
-//! Routes: a claim with its backend resolved and its policies set.
+//! Routes: a claim with its backend resolved and its policies set. What many routes have in common they share.
 
-use portico_shared::ir::{Action, Backend, HostPattern, Matcher, PathMatch, Route, RouteName, UpstreamName, policy};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use portico_shared::ir::{Action, HostPattern, Matcher, PathMatch, Route, RouteName, policy};
 use portico_shared::{Code, Kind, ObjectRef, Origin};
 
 use k8s_openapi::api::networking::v1::IngressBackend;
@@ -8,50 +11,54 @@ use k8s_openapi::api::networking::v1::IngressBackend;
 use super::{Claim, Fallback, Ours, default_backend, name};
 use crate::report::{Problem, Reporter, quote};
 use crate::service::PortReference;
-use crate::snapshot::{Key, Options};
-use crate::upstream::{Failure, Upstreams};
+use crate::snapshot::Options;
+use crate::upstream::{Failure, Reference, Upstreams};
 
 /// Builds routes and remembers whose rules can be reached.
-pub(super) struct Routes<'r, 'a, 's> {
+pub(super) struct Routes<'r, 'a> {
     ours: &'r [Ours<'a>],
-    options: &'r Options,
-    upstreams: &'r mut Upstreams<'s>,
+    options: &'a Options,
+    upstreams: &'r mut Upstreams<'a>,
     report: &'r mut Reporter,
     served: Vec<bool>,
+    /// Fields of claims by the places of rule and path.
+    fields: HashMap<(usize, usize), Arc<str>>,
+    policies: HashSet<Arc<policy::Policies>>,
 }
 
-impl<'r, 'a, 's> Routes<'r, 'a, 's> {
+impl<'r, 'a> Routes<'r, 'a> {
     pub(super) fn new(
         ours: &'r [Ours<'a>],
-        options: &'r Options,
-        upstreams: &'r mut Upstreams<'s>,
+        options: &'a Options,
+        upstreams: &'r mut Upstreams<'a>,
         report: &'r mut Reporter,
     ) -> Self {
-        Self { ours, options, upstreams, report, served: vec![false; ours.len()] }
+        let (fields, policies) = Default::default();
+        Self { ours, options, upstreams, report, served: vec![false; ours.len()], fields, policies }
     }
 
     /// The route of a path.
-    pub(super) fn path(&mut self, pattern: &HostPattern, claim: &Claim<'_>, tls: bool) -> Route {
+    pub(super) fn path(&mut self, pattern: &HostPattern, claim: &Claim<'a>, tls: bool) -> Route {
         let ingress = self.ours[claim.ours].reference();
-        let field = claim.field();
+        let field = self.fields.entry((claim.rule, claim.path)).or_insert_with(|| claim.field().into()).clone();
         self.served[claim.ours] |= !claim.shadowed;
         Route {
             name: name::of_path(ingress, pattern, &claim.key),
             matcher: Matcher::path(claim.key.matcher()),
-            action: self.action(claim.ours, &format!("{field}.backend"), claim.backend),
+            action: self.action(claim.ours, || format!("{field}.backend"), claim.backend),
             policies: self.policies(claim.ours, tls),
             origin: Origin::new(ingress.clone(), field),
         }
     }
 
     /// The route of a host's misses.
-    pub(super) fn host_fallback(&mut self, pattern: &HostPattern, fallback: Fallback<'_>, tls: bool) -> Route {
+    pub(super) fn host_fallback(&mut self, pattern: &HostPattern, fallback: Fallback<'a>, tls: bool) -> Route {
         let name = name::of_host_default(self.ours[fallback.ours].reference(), pattern);
         self.default_route(fallback, name, tls)
     }
 
     /// The route of all misses, by an Ingress without rules; a TLS entry without hosts speaks for it.
-    pub(super) fn listener_fallback(&mut self, fallback: Fallback<'_>) -> Route {
+    pub(super) fn listener_fallback(&mut self, fallback: Fallback<'a>) -> Route {
         let ingress = &self.ours[fallback.ours];
         let tls = ingress.object.value.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
         let tls = tls.into_iter().any(|entry| entry.hosts.as_ref().is_none_or(Vec::is_empty));
@@ -63,8 +70,9 @@ impl<'r, 'a, 's> Routes<'r, 'a, 's> {
         let backend = self.options.default_backend_service.as_ref()?;
         let key = &backend.service;
         let service = ObjectRef::new(Kind::Service, &key.namespace, &key.name);
-        let action = match self.upstreams.resolve(key, backend.into(), self.report) {
-            Ok(upstream) => self.forward(upstream),
+        let reference = Reference { namespace: &key.namespace, service: &key.name, port: backend.into() };
+        let action = match self.upstreams.resolve(reference, self.report).cloned() {
+            Ok(upstream) => Action::Forward(self.upstreams.take(&upstream)),
             Err(failure) => {
                 let unavailable = match failure {
                     Failure::Reference(problem) => problem.unavailable(),
@@ -80,10 +88,10 @@ impl<'r, 'a, 's> Routes<'r, 'a, 's> {
             name: name::of_operator_default(),
             matcher: everything(),
             action,
-            policies: policy::Policies {
+            policies: Arc::new(policy::Policies {
                 strict_transport_security: self.options.strict_transport_security,
                 ..policy::Policies::default()
-            },
+            }),
             origin: Origin::new(service, ""),
         })
     }
@@ -94,24 +102,24 @@ impl<'r, 'a, 's> Routes<'r, 'a, 's> {
         served.map(|(ingress, _)| ingress.reference().clone()).collect()
     }
 
-    fn default_route(&mut self, fallback: Fallback<'_>, name: RouteName, tls: bool) -> Route {
+    fn default_route(&mut self, fallback: Fallback<'a>, name: RouteName, tls: bool) -> Route {
         self.served[fallback.ours] = true;
         Route {
             name,
             matcher: everything(),
-            action: self.action(fallback.ours, default_backend::FIELD, fallback.backend),
+            action: self.action(fallback.ours, || default_backend::FIELD.to_owned(), fallback.backend),
             policies: self.policies(fallback.ours, tls),
             origin: Origin::new(self.ours[fallback.ours].reference().clone(), default_backend::FIELD),
         }
     }
 
     /// What a backend comes to; what is wrong with it is reported on the field that holds it.
-    fn action(&mut self, place: usize, field: &str, backend: &IngressBackend) -> Action {
+    fn action(&mut self, place: usize, field: impl Fn() -> String, backend: &'a IngressBackend) -> Action {
         let ingress = &self.ours[place];
         let resolved = match referenced(backend) {
             Ok((service, port)) => {
-                let key = Key { namespace: ingress.reference().namespace.clone(), name: service.into() };
-                self.upstreams.resolve(&key, port, self.report).map_err(|failure| match failure {
+                let reference = Reference { namespace: ingress.namespace(), service, port };
+                self.upstreams.resolve(reference, self.report).cloned().map_err(|failure| match failure {
                     Failure::Reference(problem) => Failure::Reference(problem.under("service")),
                     reported @ Failure::Upstream(_) => reported,
                 })
@@ -122,32 +130,33 @@ impl<'r, 'a, 's> Routes<'r, 'a, 's> {
             Failure::Upstream(unavailable) => unavailable,
             Failure::Reference(problem) => {
                 let unavailable = problem.unavailable();
-                self.report.add(ingress.object, problem.under(field));
+                self.report.add(ingress.object, problem.under(&field()));
                 unavailable
             }
         });
         // Judged last, so that a closed Ingress learns of its other problems too.
         let resolved = ingress.settings.closed.clone().map_or(resolved, Err);
         match resolved {
-            Ok(upstream) => self.forward(upstream),
+            Ok(upstream) => Action::Forward(self.upstreams.take(&upstream)),
             Err(unavailable) => Action::Unavailable(unavailable),
         }
     }
 
-    fn forward(&mut self, upstream: UpstreamName) -> Action {
-        self.upstreams.take(&upstream);
-        Action::Forward(vec![Backend { upstream, weight: 1 }])
-    }
-
-    fn policies(&self, place: usize, tls: bool) -> policy::Policies {
+    fn policies(&mut self, place: usize, tls: bool) -> Arc<policy::Policies> {
         let settings = &self.ours[place].settings.values;
         let redirect = settings.https_redirect.unwrap_or(self.options.https_redirect && tls);
-        policy::Policies {
+        let policies = policy::Policies {
             request_timeout: settings.request_timeout,
             max_body_size: settings.max_body_size,
             https_redirect: redirect.then_some(policy::HttpsRedirect { port: self.options.https_port }),
             strict_transport_security: self.options.strict_transport_security,
+        };
+        if let Some(known) = self.policies.get(&policies) {
+            return known.clone();
         }
+        let policies = Arc::new(policies);
+        self.policies.insert(policies.clone());
+        policies
     }
 }
 

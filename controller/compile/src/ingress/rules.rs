@@ -3,7 +3,7 @@
 use portico_shared::Code;
 use portico_shared::ir::HostPattern;
 
-use super::path::PathKey;
+use super::path::{PathKey, Paths};
 use super::{Claim, Draft, Host, Ours, Rule};
 use crate::report::{Problem, Reporter};
 use crate::snapshot::HostOwnership;
@@ -11,6 +11,8 @@ use crate::snapshot::HostOwnership;
 /// Gathers the hosts of all rules with their claims. The oldest Ingress with a rule for a host owns it.
 pub(crate) fn claim(draft: &mut Draft<'_>, ownership: HostOwnership, report: &mut Reporter) {
     let Draft { ours, hosts, .. } = draft;
+    hosts.reserve(ours.iter().map(|ingress| ingress.rules.len()).sum());
+    let mut paths = Paths::default();
     for (place, ingress) in ours.iter().enumerate() {
         for rule in &ingress.rules {
             let host = hosts.entry(rule.pattern.clone()).or_insert_with(|| Host::new(place));
@@ -18,7 +20,7 @@ pub(crate) fn claim(draft: &mut Draft<'_>, ownership: HostOwnership, report: &mu
             if ownership == HostOwnership::Namespace && owner.namespace() != ingress.namespace() {
                 report.add(ingress.object, owned_elsewhere(rule, owner));
             } else {
-                claim_paths(place, ingress, rule, host, report);
+                claim_paths(place, ingress, rule, host, &mut paths, report);
             }
         }
     }
@@ -30,7 +32,14 @@ impl Host<'_> {
     }
 }
 
-fn claim_paths<'a>(place: usize, ingress: &Ours<'a>, rule: &Rule<'a>, host: &mut Host<'a>, report: &mut Reporter) {
+fn claim_paths<'a>(
+    place: usize,
+    ingress: &Ours<'a>,
+    rule: &Rule<'a>,
+    host: &mut Host<'a>,
+    paths: &mut Paths,
+    report: &mut Reporter,
+) {
     // Without `http` the rule only makes the host exist; its misses go to default backends.
     let Some(http) = rule.http else { return };
     if http.paths.is_empty() {
@@ -38,8 +47,9 @@ fn claim_paths<'a>(place: usize, ingress: &Ours<'a>, rule: &Rule<'a>, host: &mut
         let problem = Problem::error(Code::ObjectInvalid, field, "the rule has no path; its host answers 404");
         report.add(ingress.object, problem.hint("add a path, or remove http to use the default backend"));
     }
+    host.claims.reserve_exact(http.paths.len());
     for (index, path) in http.paths.iter().enumerate() {
-        match PathKey::read(path) {
+        match PathKey::read(path, paths) {
             Ok(key) => host.claims.push(Claim {
                 ours: place,
                 rule: rule.index,

@@ -3,7 +3,7 @@
 //! A certificate reaches a host only from the namespace that owns the host, and only when it covers it. What is wrong
 //! with a certificate never takes a route away: the host is then served with the listener's choice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::IngressTLS;
@@ -18,7 +18,7 @@ use crate::snapshot::Key;
 /// The TLS pass over all Ingresses.
 struct Pass<'p, 'a, 's> {
     ours: &'p [Ours<'a>],
-    hosts: &'p mut BTreeMap<HostPattern, Host<'a>>,
+    hosts: &'p mut HashMap<HostPattern, Host<'a>>,
     tls_names: &'p mut BTreeMap<HostPattern, (CertificateName, usize)>,
     covering: &'p mut Vec<CertificateName>,
     certificates: &'p mut Certificates<'s>,

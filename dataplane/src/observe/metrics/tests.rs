@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use portico_shared::ir::policy::Policies;
 use portico_shared::ir::{
     Action, Backend, Balance, EndpointSource, INGRESS_LISTENER, Ir, Listener, Matcher, PathMatch, Protocol, Route,
     RouteName, Upstream, UpstreamName,
@@ -32,8 +31,8 @@ fn table(route: &str, service: &str, previous: &RoutingTable) -> RoutingTable {
     let fallback = Route {
         name: RouteName(route.into()),
         matcher: Matcher::path(PathMatch::Prefix("/".into())),
-        action: Action::Forward(vec![Backend { upstream: upstream.name.clone(), weight: 1 }]),
-        policies: Policies::default(),
+        action: Action::Forward([Backend { upstream: upstream.name.clone(), weight: 1 }].into()),
+        policies: Arc::default(),
         origin: Origin::new(ObjectRef::new(Kind::Ingress, "shop", "front"), "spec.defaultBackend"),
     };
     let listener = Listener {
