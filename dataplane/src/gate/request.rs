@@ -197,7 +197,11 @@ pub(crate) fn stand_in(head: &[u8]) -> Vec<u8> {
     let mut lines = head.split(|octet| *octet == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let mut words = lines.next().unwrap_or_default().split(|octet| *octet == b' ');
     let known = |method: &&[u8]| is_token(method) && method.len() <= 32 && *method != b"PRI";
-    let method = words.next().filter(known).unwrap_or(b"GET");
+    let method = match words.next().filter(known).unwrap_or(b"GET") {
+        // hyper gives up a connection behind this method without closing it in order; in small letters it is any method.
+        b"CONNECT" => b"connect",
+        method => method,
+    };
     let path = words.next().unwrap_or_default().split(|octet| matches!(octet, b'?' | b'#')).next().unwrap_or_default();
     let path = &path[..path.len().min(SHOWN)];
     let in_order = path.first() == Some(&b'/') && path.iter().all(|octet| PLAIN[usize::from(*octet)]);

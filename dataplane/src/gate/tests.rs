@@ -221,6 +221,7 @@ fn stand_ins_say_what_can_be_said() {
         ("HEAD /a?b HTTP/1.0\nHost: a\nX: b\n\n", "HEAD /a HTTP/1.0\r\nHost: a\r\n\r\n"),
         ("G(T /\u{1} HTTP/1.1\r\nHost: \u{1}\r\nUser-Agent: x\r\nContent-Length: 5", "GET / HTTP/1.1\r\nUser-Agent: x\r\n\r\n"),
         ("PRI * HTTP/2.0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"),
+        ("CONNECT a:22 HTTP/1.1\r\n\r\n", "connect / HTTP/1.1\r\n\r\n"),
     ] {
         let stand_in = stand_in(head.as_bytes());
         assert_eq!(std::str::from_utf8(&stand_in), Ok(expected));
