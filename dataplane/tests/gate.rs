@@ -41,7 +41,11 @@ const REFUSED: &[(&str, &str, u16)] = &[
     ("A11 value", "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
     ("A11 name", "GET / HTTP/1.1\r\nHost: a\r\nX\r: a\r\n\r\n", 400),
     ("A11 target", "GET /a\rb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-    ("A23", "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc", 400),
+    (
+        "A23",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc",
+        400,
+    ),
     ("A25", "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: a\r\n\r\n", 405),
     ("B01 none", "GET / HTTP/1.1\r\n\r\n", 400),
     ("B01 two", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
@@ -269,8 +273,7 @@ async fn what_is_in_order_passes_however_it_comes() {
 #[tokio::test]
 async fn a_body_that_http_1_0_did_not_announce_is_none() {
     let recorded = Recorded::start().await;
-    let (answer, _) =
-        recorded.proxy.say(format!("POST / HTTP/1.0\r\nHost: a\r\n\r\n{GET}")).await.rest().await;
+    let (answer, _) = recorded.proxy.say(format!("POST / HTTP/1.0\r\nHost: a\r\n\r\n{GET}")).await.rest().await;
     assert_eq!((status(&answer), answer.matches("HTTP/1.").count()), (200, 1), "{answer}");
     assert_eq!(recorded.taken(), ["POST / HTTP/1.1|"]);
     let chunked = "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";

@@ -73,7 +73,9 @@ async fn limits_of_the_head_have_their_own_statuses() {
         let (answer, _) = proxy.say(&request).await.rest().await;
         assert_eq!(status(&answer), expected, "{}", &request[..40.min(request.len())]);
     }
-    for (limit, count) in [(Limit::Target, 1), (Limit::Fields, 1), (Limit::HeadSize, 1), (Limit::Method, 1), (Limit::Hops, 1)] {
+    for (limit, count) in
+        [(Limit::Target, 1), (Limit::Fields, 1), (Limit::HeadSize, 1), (Limit::Method, 1), (Limit::Hops, 1)]
+    {
         eventually(limit.label(), || proxy.limit(limit) == count).await;
     }
 }

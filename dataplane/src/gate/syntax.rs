@@ -153,8 +153,7 @@ fn coding(value: &[u8]) -> Option<Coding> {
 
 /// Whether a list has this member; a value that is no text is no list.
 pub(super) fn lists(value: &[u8], member: &[u8]) -> bool {
-    value.is_ascii()
-        && value.split(|octet| *octet == b',').any(|found| trim(found).eq_ignore_ascii_case(member))
+    value.is_ascii() && value.split(|octet| *octet == b',').any(|found| trim(found).eq_ignore_ascii_case(member))
 }
 
 static TOKEN: [bool; 256] = {

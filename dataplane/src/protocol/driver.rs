@@ -185,6 +185,7 @@ impl<C: Connection> Future for Driver<'_, C> {
         if self.handle.waker.borrow().is_none() {
             self.handle.waker.replace(Some(cx.waker().clone()));
         }
+        self.activity.turn();
         // Octets that came before the wish to leave are read first: their request is still answered.
         let mut polled = self.connection.as_mut().poll(cx);
         if polled.is_pending() && self.handle.leave.get() != Leave::No {

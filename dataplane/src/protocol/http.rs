@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::driver::{Connection, Deadlines, Driver, End, Handle};
+use super::frames::BURST;
 use super::io::Stamped;
 use super::stall::{Paced, Streams};
 use crate::config::{Config, Limits};
@@ -75,12 +76,14 @@ fn http1_builder(config: &Config) -> http1::Builder {
     builder
 }
 
+/// Streams that are reset before their requests began end the connection; of a burst no more than half may be.
 fn http2_builder(config: &Config, streams: Streams) -> http2::Builder<Streams> {
     let Limits { h2_streams, h2_stream_window, h2_connection_window, head, .. } = config.limits;
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(h2_streams)
+        .max_pending_accept_reset_streams(BURST as usize / 2)
         .initial_stream_window_size(h2_stream_window)
         .initial_connection_window_size(h2_connection_window)
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))

@@ -6,11 +6,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -44,6 +45,8 @@ pub(crate) struct Activity {
     stalled: Mark,
     /// Begin of the HTTP/2 header block that is under way.
     block: Mark,
+    /// How often the connection's task had its turn.
+    turns: AtomicU32,
     flooded: AtomicBool,
     broken: AtomicBool,
     upgraded: AtomicBool,
@@ -63,6 +66,7 @@ impl Activity {
             since: AtomicU64::new(0),
             stalled: Mark::default(),
             block: Mark::default(),
+            turns: AtomicU32::new(0),
             flooded: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
@@ -91,6 +95,11 @@ impl Activity {
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The connection's task has its turn: tasks that it started before have had theirs.
+    pub(crate) fn turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     /// The last request has ended. A head that has begun meanwhile has its whole time from now on.
@@ -152,11 +161,11 @@ impl Activity {
     }
 
     /// HTTP/2: frames tell when a head is under way; others are no sign of life.
-    fn read_http2(&self, frames: &mut Frames, octets: &[u8]) {
+    fn read_http2(&self, frames: &Frames) {
         if self.phase().0 == Phase::Fresh {
             self.enter(Phase::Idle);
         }
-        if frames.flooded(octets) {
+        if frames.flooded() {
             self.flooded.store(true, Ordering::Relaxed);
         }
         self.block.set(frames.in_head(), self.start);
@@ -195,7 +204,8 @@ pub(crate) struct Stamped<S> {
 #[derive(Debug)]
 enum Watch {
     Http1(Box<Sieve<Requests>>),
-    Http2(Frames),
+    /// Beside the frames what was read and has to wait.
+    Http2(Frames, BytesMut),
 }
 
 impl<S> Stamped<S> {
@@ -206,7 +216,7 @@ impl<S> Stamped<S> {
 
     /// An HTTP/2 connection.
     pub(crate) fn http2(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity, watch: Watch::Http2(Frames::new()) }
+        Self { stream, activity, watch: Watch::Http2(Frames::new(), BytesMut::new()) }
     }
 }
 
@@ -215,14 +225,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
         let Self { stream, activity, watch } = &mut *self;
         match watch {
             Watch::Http1(sieve) => poll_judged(stream, activity, sieve, cx, buffer),
-            Watch::Http2(frames) => {
-                let before = buffer.filled().len();
-                let polled = Pin::new(stream).poll_read(cx, buffer);
-                if buffer.filled().len() > before {
-                    activity.read_http2(frames, &buffer.filled()[before..]);
-                }
-                polled
-            }
+            Watch::Http2(frames, held) => poll_followed(stream, activity, (frames, held), cx, buffer),
         }
     }
 }
@@ -256,6 +259,42 @@ fn poll_judged<S: AsyncRead + Unpin>(
         sieve.take(buffer, before);
         activity.partial(sieve.at_head() && !sieve.held().is_empty());
     }
+    Poll::Ready(Ok(()))
+}
+
+/// Reads HTTP/2 past the counter of frames. Behind a burst of heads the connection waits for its next turn, so that
+/// their requests are dealt with before more of them are read into memory.
+fn poll_followed<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    activity: &Activity,
+    (frames, held): (&mut Frames, &mut BytesMut),
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    frames.turn(activity.turns.load(Ordering::Relaxed));
+    if frames.is_burst() {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    let before = buffer.filled().len();
+    if held.is_empty() {
+        ready!(Pin::new(stream).poll_read(cx, buffer))?;
+    } else {
+        let length = held.len().min(buffer.remaining());
+        buffer.put_slice(&held.split_to(length));
+    }
+    let read = &buffer.filled()[before..];
+    if read.is_empty() {
+        return Poll::Ready(Ok(()));
+    }
+    let passed = frames.follow(read);
+    if passed < read.len() {
+        let rest = std::mem::take(held);
+        held.extend_from_slice(&read[passed..]);
+        held.extend_from_slice(&rest);
+        buffer.set_filled(before + passed);
+    }
+    activity.read_http2(frames);
     Poll::Ready(Ok(()))
 }
 

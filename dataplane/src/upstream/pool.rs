@@ -245,12 +245,13 @@ impl EndpointPool {
     }
 
     async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, Unopened> {
-        let sender = connect(self.endpoint.address, transport, upgrade, config, &self.metrics).await.inspect_err(|error| {
-            self.metrics.connect_failures.inc();
-            if *error == ProxyError::ConnectTimeout {
-                self.metrics.limit(Limit::UpstreamConnect);
-            }
-        });
+        let sender =
+            connect(self.endpoint.address, transport, upgrade, config, &self.metrics).await.inspect_err(|error| {
+                self.metrics.connect_failures.inc();
+                if *error == ProxyError::ConnectTimeout {
+                    self.metrics.limit(Limit::UpstreamConnect);
+                }
+            });
         let sender = sender.map_err(|error| Unopened { error, tried: true })?;
         self.metrics.pool_opened.inc();
         Ok(match sender {
