@@ -104,7 +104,7 @@ enum State {
 }
 
 /// What ended the judging; nothing behind it passes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault<F> {
     pub(crate) why: F,
     /// Whether the head of the guilty message had not passed: then it can be refused as if it had never begun.

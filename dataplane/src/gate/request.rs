@@ -3,7 +3,7 @@
 
 use http::Uri;
 
-use super::syntax::{Flaw, Framing, Unframed, field, is_text, is_token, lines, lists};
+use super::syntax::{Flaw, Framing, UNCLEAR, Unframed, clear_field, field, is_clear, is_text, is_token, lines, lists};
 use super::{Judge, Next, Verdict};
 use crate::config::Limits;
 use crate::observe::metrics::Limit;
@@ -73,10 +73,10 @@ impl Requests {
     }
 
     /// Fields of a head: how the body is framed, and whether the client asks for a WebSocket.
-    fn fields(&self, head: &[u8], line: Line<'_>) -> Result<(Framing, bool), ProxyError> {
+    fn fields<'a>(&self, lines: impl Iterator<Item = &'a [u8]>, line: Line<'_>) -> Result<(Framing, bool), ProxyError> {
         let (mut framing, mut count, mut upgrade, mut websocket) = (Framing::default(), 0, false, false);
-        for line in lines(head).skip(1) {
-            let (name, value) = field(line)?;
+        for line in lines {
+            let (name, value) = clear_field(line)?;
             count += 1;
             match name.len() {
                 7 if name.eq_ignore_ascii_case(b"upgrade") => websocket |= lists(value, b"websocket"),
@@ -112,12 +112,16 @@ impl Judge for Requests {
     }
 
     fn judge(&mut self, head: &[u8]) -> Result<Verdict, ProxyError> {
-        let line = self.line(lines(head).next().unwrap_or_default())?;
+        let mut lines = lines(head);
+        let line = self.line(lines.next().unwrap_or_default())?;
         let escaped = target(line)?;
         if head.len() > self.head {
             return Err(ProxyError::TooLarge(Limit::HeadSize));
         }
-        let (framing, websocket) = self.fields(head, line)?;
+        if !is_clear(head) {
+            return Err(UNCLEAR.into());
+        }
+        let (framing, websocket) = self.fields(lines, line)?;
         let framed = framing.judge(line.http_1_1).map_err(|unframed| match unframed {
             Unframed::Ambiguous => "the fields do not say clearly where the body ends".into(),
             Unframed::UnknownCoding => ProxyError::Coding,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use super::syntax::{Flaw, Framing, field, is_text, lines};
+use super::syntax::{Flaw, Framing, UNCLEAR, clear_field, is_clear, is_text, lines};
 use super::{Judge, Next, Verdict};
 use crate::observe::metrics::WorkerMetrics;
 
@@ -112,13 +112,17 @@ impl Judge for Responses {
     }
 
     fn judge(&mut self, head: &[u8]) -> Result<Verdict, Refused> {
-        let (status, http_1_1) = status(lines(head).next().unwrap_or_default())?;
+        let mut lines = lines(head);
+        let (status, http_1_1) = status(lines.next().unwrap_or_default())?;
         if head.len() > self.most {
             return Err(Refused("the head is too large"));
         }
+        if !is_clear(head) {
+            return Err(Refused(UNCLEAR));
+        }
         let mut framing = Framing::default();
-        for line in lines(head).skip(1) {
-            let (name, value) = field(line)?;
+        for line in lines {
+            let (name, value) = clear_field(line)?;
             framing.field(name, value);
         }
         let framed = framing.judge(http_1_1);

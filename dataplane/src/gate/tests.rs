@@ -191,7 +191,7 @@ fn sizes_are_judged_before_the_end_is_seen() {
     let long = "x".repeat(9000);
     for (octets, limit) in [
         (format!("GET /{long}"), Limit::Target),
-        (format!("{long}"), Limit::Method),
+        (long.clone(), Limit::Method),
         (format!("{}x / HTTP/1.1\r\n", "M".repeat(32)), Limit::Method),
         (format!("GET / HTTP/1.1\r\n{}", format!("X: {long}\r\n").repeat(4)), Limit::HeadSize),
         (format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(101)), Limit::Fields),
