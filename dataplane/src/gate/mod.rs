@@ -17,7 +17,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::ReadBuf;
 
 use chunks::Chunks;
-use syntax::{Flaw, Framed, Scan};
+use syntax::{Flaw, Framed, Lines, Scan};
 
 /// Who judges the heads of one direction.
 pub(crate) trait Judge {
@@ -34,7 +34,7 @@ pub(crate) trait Judge {
     fn begun(&mut self, part: &[u8], first: Option<&[u8]>) -> Result<(), Self::Fault>;
 
     /// Judges a whole head.
-    fn judge(&mut self, head: &[u8]) -> Result<Verdict, Self::Fault>;
+    fn judge(&mut self, head: &[u8], lines: Lines<'_>) -> Result<Verdict, Self::Fault>;
 
     /// A message has passed to its end.
     fn ended(&mut self);
@@ -286,17 +286,18 @@ impl<J: Judge> Sieve<J> {
         self.judge.admit().map_err(fault)?;
         if J::MAY_BE_PRECEDED && !self.blank && octets.starts_with(b"\r\n") {
             self.blank = true;
-            self.scan = Scan::default();
+            self.scan.reset();
             return Err(Stop::Replace(2, Vec::new()));
         }
-        let first = self.scan.line == 0;
+        let first = self.scan.count() == 0;
         let Some(length) = self.scan.end(octets).map_err(|flaw| fault(flaw.into()))? else {
-            let first = (first && self.scan.line > 0).then(|| syntax::lines(octets).next()).flatten();
+            let first = self.scan.lines(octets).next().filter(|_| first);
             self.judge.begun(octets, first).map_err(fault)?;
             return Err(Stop::Wait);
         };
-        let verdict = self.judge.judge(&octets[..length]).map_err(fault)?;
-        self.scan = Scan::default();
+        let head = &octets[..length];
+        let verdict = self.judge.judge(head, self.scan.lines(head)).map_err(fault)?;
+        self.scan.reset();
         self.blank = false;
         let (next, other) = match verdict {
             Verdict::Pass(next) => (next, None),

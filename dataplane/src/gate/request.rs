@@ -3,7 +3,7 @@
 
 use http::Uri;
 
-use super::syntax::{Flaw, Framing, UNCLEAR, Unframed, clear_field, field, is_clear, is_text, is_token, lines, lists};
+use super::syntax::{Flaw, Framing, Lines, UNCLEAR, Unframed, clear_field, field, is_clear, is_text, is_token, lists};
 use super::{Judge, Next, Verdict};
 use crate::config::Limits;
 use crate::observe::metrics::Limit;
@@ -73,7 +73,7 @@ impl Requests {
     }
 
     /// Fields of a head: how the body is framed, and whether the client asks for a WebSocket.
-    fn fields<'a>(&self, lines: impl Iterator<Item = &'a [u8]>, line: Line<'_>) -> Result<(Framing, bool), ProxyError> {
+    fn fields(&self, lines: Lines<'_>, line: Line<'_>) -> Result<(Framing, bool), ProxyError> {
         let (mut framing, mut count, mut upgrade, mut websocket) = (Framing::default(), 0, false, false);
         for line in lines {
             let (name, value) = clear_field(line)?;
@@ -111,8 +111,7 @@ impl Judge for Requests {
         if part.len() > self.head { Err(ProxyError::TooLarge(Limit::HeadSize)) } else { Ok(()) }
     }
 
-    fn judge(&mut self, head: &[u8]) -> Result<Verdict, ProxyError> {
-        let mut lines = lines(head);
+    fn judge(&mut self, head: &[u8], mut lines: Lines<'_>) -> Result<Verdict, ProxyError> {
         let line = self.line(lines.next().unwrap_or_default())?;
         let escaped = target(line)?;
         if head.len() > self.head {

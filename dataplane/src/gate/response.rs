@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use super::syntax::{Flaw, Framing, UNCLEAR, clear_field, is_clear, is_text, lines};
+use super::syntax::{Flaw, Framing, Lines, UNCLEAR, clear_field, is_clear, is_text};
 use super::{Judge, Next, Verdict};
 use crate::observe::metrics::WorkerMetrics;
 
@@ -111,8 +111,7 @@ impl Judge for Responses {
         if part.len() > self.most { Err(Refused("the head is too large")) } else { Ok(()) }
     }
 
-    fn judge(&mut self, head: &[u8]) -> Result<Verdict, Refused> {
-        let mut lines = lines(head);
+    fn judge(&mut self, head: &[u8], mut lines: Lines<'_>) -> Result<Verdict, Refused> {
         let (status, http_1_1) = status(lines.next().unwrap_or_default())?;
         if head.len() > self.most {
             return Err(Refused("the head is too large"));

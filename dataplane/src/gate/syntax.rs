@@ -2,14 +2,14 @@
 //!
 //! Stricter than RFC 9112 lets recipients be, and never laxer than hyper, which reads the same octets afterwards.
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 
-/// How far an incomplete head has been looked at; counted from its first octet.
-#[derive(Clone, Copy, Debug, Default)]
+/// How far a head has been looked at; counted from its first octet.
+#[derive(Debug, Default)]
 pub(super) struct Scan {
     seen: usize,
-    /// Where the line begins whose end has not been seen.
-    pub(super) line: usize,
+    /// Where its lines end, each behind its LF.
+    ends: Vec<u32>,
 }
 
 /// What is wrong, in words for the client.
@@ -23,25 +23,52 @@ impl Scan {
             if at == 0 || octets[at - 1] != b'\r' {
                 return Err("a line ends without CR");
             }
-            if at == self.line + 1 {
+            let begin = self.ends.last().map_or(0, |end| *end as usize);
+            if at == begin + 1 {
                 return Ok(Some(at + 1));
             }
-            self.line = at + 1;
+            self.ends.push(u32::try_from(at + 1).map_err(|_| "the head is too large")?);
         }
         self.seen = octets.len();
         Ok(None)
     }
+
+    /// The lines that have an end, without it.
+    pub(super) fn lines<'a>(&'a self, head: &'a [u8]) -> Lines<'a> {
+        Lines { head, begin: 0, ends: self.ends.iter() }
+    }
+
+    /// How many those are.
+    pub(super) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Begins anew; keeps no more room than an ordinary head needs.
+    pub(super) fn reset(&mut self) {
+        self.seen = 0;
+        if self.ends.capacity() > ROOM {
+            self.ends = Vec::new();
+        }
+        self.ends.clear();
+    }
 }
 
-/// The lines of a whole head, without their ends and without the empty one.
-pub(super) fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = head;
-    std::iter::from_fn(move || {
-        let end = memchr(b'\n', rest)?;
-        let line = &rest[..end.saturating_sub(1)];
-        rest = &rest[end + 1..];
-        (!line.is_empty()).then_some(line)
-    })
+/// The lines of a head.
+#[derive(Debug)]
+pub(crate) struct Lines<'a> {
+    head: &'a [u8],
+    begin: usize,
+    ends: std::slice::Iter<'a, u32>,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = *self.ends.next()? as usize;
+        let begin = std::mem::replace(&mut self.begin, end);
+        Some(&self.head[begin..end - 2])
+    }
 }
 
 /// Whether a head that has an end has no control characters but HTAB and the ends of its lines: each LF has its CR, so
@@ -182,6 +209,9 @@ pub(super) fn lists(value: &[u8], member: &[u8]) -> bool {
 
 /// What is wrong with a head that is not clear.
 pub(super) const UNCLEAR: Flaw = "the head has a control character";
+
+/// Lines whose ends are kept room for between heads.
+const ROOM: usize = 64;
 
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
