@@ -3,6 +3,7 @@
 //! Everything is bound before anything runs, so that a port in use or an unreadable path ends the process before it did
 //! anything. Then: source, engine, first table, readiness. At the end: readiness off, drain, status and admin last.
 
+mod cluster;
 mod signals;
 #[cfg(test)]
 mod tests;
@@ -19,17 +20,21 @@ use tokio::task::JoinSet;
 
 pub use signals::{Signal, Signals};
 
+use cluster::Cluster;
+pub use cluster::{Publish, Settings as ClusterSettings};
+
 use crate::admin::{self, Debug, Listener, Status};
+use crate::cluster::ConnectError;
 use crate::dns::{self, Dns, Guard};
 use crate::engine::{Engine, State};
 use crate::source::directory::{Directory, Limits, Rescan, Unreadable};
-use crate::source::{QUEUE, Source};
+use crate::source::{QUEUE, Source, Wanted};
 
 /// Everything `serve` needs to know; the command line fills it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Files and directories of manifests.
-    pub manifests: Vec<PathBuf>,
+    /// Where objects come from.
+    pub source: SourceSettings,
     /// What bears on the IR.
     pub options: portico_compile::Options,
     /// Addresses, limits and timers of the data plane.
@@ -42,6 +47,15 @@ pub struct Settings {
     pub hold_off: Duration,
     /// Name server for ExternalName; `None` is the system's configuration.
     pub resolver: Option<SocketAddr>,
+}
+
+/// Where objects come from.
+#[derive(Clone, Debug)]
+pub enum SourceSettings {
+    /// Files and directories of manifests.
+    Manifests(Vec<PathBuf>),
+    /// An API server, which is also told of what became of its objects.
+    Cluster(Box<ClusterSettings>),
 }
 
 /// Why `serve` cannot start. Each is one line.
@@ -69,6 +83,9 @@ pub enum StartError {
     /// A path of manifests.
     #[error(transparent)]
     Manifests(#[from] Unreadable),
+    /// The configuration for the API server.
+    #[error(transparent)]
+    Cluster(#[from] ConnectError),
     /// Name resolution.
     #[error(transparent)]
     Resolver(#[from] dns::SetupError),
@@ -117,18 +134,25 @@ pub struct App {
     dataplane: Dataplane,
     status: Listener,
     admin: Listener,
-    source: Directory,
+    origin: Origin,
     dns: Dns,
     guard: Guard,
     addresses: Addresses,
     state: Arc<State>,
 }
 
+/// What objects come from, ready to be read.
+#[derive(Debug)]
+enum Origin {
+    Manifests(Directory),
+    Cluster(Box<Cluster>),
+}
+
 /// Serves until it is told to end, on a runtime of its own.
 pub fn run(settings: Settings) -> Result<Ending, StartError> {
     let runtime = control_runtime().map_err(StartError::Control)?;
     let ending = runtime.block_on(async {
-        let app = App::bind(settings)?;
+        let app = App::bind(settings).await?;
         let signals = Signals::of_process().map_err(StartError::Control)?;
         app.run(signals).await
     });
@@ -145,25 +169,28 @@ pub fn control_runtime() -> io::Result<tokio::runtime::Runtime> {
 
 impl App {
     /// Takes every address and looks at every path.
-    pub fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let dataplane = Dataplane::bind(settings.dataplane.clone())?;
         let (status, admin) = (settings.status, settings.admin);
         let status = Listener::bind(status).map_err(|source| StartError::Status { address: status, source })?;
         let admin = Listener::bind(admin).map_err(|source| StartError::Admin { address: admin, source })?;
-        let source = Directory::new(settings.manifests.clone(), Limits::default())?;
+        let origin = match &settings.source {
+            SourceSettings::Manifests(paths) => Origin::Manifests(Directory::new(paths.clone(), Limits::default())?),
+            SourceSettings::Cluster(cluster) => Origin::Cluster(Box::new(Cluster::connect(cluster).await?)),
+        };
         let addresses =
             Addresses { dataplane: dataplane.addresses().to_vec(), status: status.address(), admin: admin.address() };
         let guard = Guard {
             unguarded: settings.options.external_name_unguarded,
             own: addresses.dataplane.iter().copied().chain([addresses.status, addresses.admin]).collect(),
-            api_server: api_server(),
+            api_server: api_server(&origin),
         };
         let dns = Dns::new(dns::Settings {
             resolver: settings.resolver,
             cluster_domain: settings.options.cluster_domain.clone(),
             guard: guard.clone(),
         })?;
-        Ok(Self { settings, dataplane, status, admin, source, dns, guard, addresses, state: Arc::default() })
+        Ok(Self { settings, dataplane, status, admin, origin, dns, guard, addresses, state: Arc::default() })
     }
 
     /// Where everything listens.
@@ -180,29 +207,48 @@ impl App {
 
     /// Runs until a signal ends it.
     pub async fn run(self, mut signals: Signals) -> Result<Ending, StartError> {
-        let Self { settings, dataplane, status, admin, source, dns, guard, addresses, state } = self;
+        let Self { settings, dataplane, status, admin, origin, dns, guard, addresses, state } = self;
         let running = dataplane.start()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let registry = admin::registry(state.clone(), running.metrics().clone(), dns.clone());
+        let mut registry = admin::registry(state.clone(), running.metrics().clone(), dns.clone());
+        let mut writing = None;
+        if let Origin::Cluster(cluster) = &origin {
+            cluster.register(&mut registry);
+            writing = cluster.write(&state, &mut registry);
+        }
         let answers = Arc::new(Status::new(state.clone(), registry));
         tasks.spawn(status.serve(answers, stopped.clone()));
         tasks.spawn(admin.serve(Arc::new(Debug::new(state.clone())), stopped));
         tracing::info!("listening {addresses} workers={}", settings.dataplane.workers);
 
-        let rescan = source.rescan();
         let (sender, events) = mpsc::channel(QUEUE);
         let publisher = running.publisher();
         let engine = Engine::new(settings.options, settings.hold_off, publisher, dns.clone(), guard, state.clone());
         let mut followers = JoinSet::new();
-        followers.spawn(source.run(sender));
-        followers.spawn(engine.run(events));
         followers.spawn(dns.run());
+        let rescan = match origin {
+            Origin::Manifests(directory) => {
+                let rescan = directory.rescan();
+                followers.spawn(directory.run(sender));
+                followers.spawn(engine.run(events));
+                Some(rescan)
+            }
+            Origin::Cluster(cluster) => {
+                let (wanted, asked) = watch::channel(Wanted::default());
+                cluster.read(&mut followers, sender, asked);
+                followers.spawn(engine.asking(wanted).run(events));
+                None
+            }
+        };
 
-        follow_signals(&mut signals, &rescan, &mut followers).await;
+        follow_signals(&mut signals, rescan.as_ref(), &mut followers).await;
         state.drain();
         tracing::info!("draining");
-        let ending = drain(running, &mut signals, &rescan).await;
+        let ending = drain(running, &mut signals, rescan.as_ref()).await;
+        if let Some(writing) = writing.filter(|_| ending != Ending::AtOnce) {
+            writing.end().await;
+        }
         tracing::info!(?ending, "ended");
         // Who listens for nothing any more has stopped.
         let _ = stop.send(true);
@@ -213,38 +259,52 @@ impl App {
 }
 
 /// Returns when it is time to end.
-async fn follow_signals(signals: &mut Signals, rescan: &Rescan, followers: &mut JoinSet<()>) {
+async fn follow_signals(signals: &mut Signals, rescan: Option<&Rescan>, followers: &mut JoinSet<()>) {
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Terminate => return,
-                Signal::Rescan => {
-                    tracing::info!("reading all manifests again");
-                    rescan.rescan();
-                }
+                Signal::Rescan => read_again(rescan),
             },
             Some(ended) = followers.join_next() => {
                 // Traffic goes on with the last table.
-                tracing::error!("a part of the control side ended: {:?}", ended.err());
+                if let Err(error) = ended {
+                    tracing::error!("a part of the control side ended: {error}");
+                }
             }
         }
     }
 }
 
-async fn drain(running: Running, signals: &mut Signals, rescan: &Rescan) -> Ending {
+fn read_again(rescan: Option<&Rescan>) {
+    match rescan {
+        Some(rescan) => {
+            tracing::info!("reading all manifests again");
+            rescan.rescan();
+        }
+        None => tracing::info!("SIGHUP changes nothing: a cluster is watched"),
+    }
+}
+
+async fn drain(running: Running, signals: &mut Signals, rescan: Option<&Rescan>) -> Ending {
     let mut drained = std::pin::pin!(running.drain());
     loop {
         tokio::select! {
             cut = &mut drained => return Ending::Drained { cut },
             signal = signals.next() => match signal {
                 Signal::Terminate => return Ending::AtOnce,
-                Signal::Rescan => rescan.rescan(),
+                Signal::Rescan => read_again(rescan),
             },
         }
     }
 }
 
-/// Addresses of the API server as a pod is told of them.
-fn api_server() -> Vec<IpAddr> {
-    std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok()).into_iter().collect()
+/// Addresses of the API server: as a pod is told of them, and as it is spoken to.
+fn api_server(origin: &Origin) -> Vec<IpAddr> {
+    let told = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
+    let spoken_to = match origin {
+        Origin::Manifests(_) => &[][..],
+        Origin::Cluster(cluster) => cluster.addresses(),
+    };
+    told.into_iter().chain(spoken_to.iter().copied()).collect()
 }

@@ -7,8 +7,12 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod cluster;
 pub mod dns;
 pub mod engine;
+pub mod events;
+pub mod leader;
 pub mod source;
+pub mod status;
 pub mod store;
 pub mod view;

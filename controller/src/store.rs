@@ -5,9 +5,11 @@
 
 #[cfg(test)]
 mod tests;
+mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -36,6 +38,9 @@ pub struct Dirty {
     pub objects: bool,
     /// Services whose EndpointSlices changed.
     pub services: BTreeSet<Key>,
+    /// Of these, when the oldest of the changes happened, as far as the slices say so and it is news: never of the first
+    /// listing.
+    pub moments: BTreeMap<Key, SystemTime>,
     /// What the source complains of.
     pub diagnostics: bool,
     /// What an API server says of objects in their status: nothing that is compiled.
@@ -47,6 +52,12 @@ impl Dirty {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether anything changed that traffic may notice once it is compiled.
+    #[must_use]
+    pub fn has_effect(&self) -> bool {
+        self.objects || !self.services.is_empty()
     }
 }
 
@@ -73,12 +84,24 @@ impl Store {
                 objects.into_iter().for_each(|object| self.upsert(object));
                 // An empty listing is news too.
                 self.dirty.objects = true;
+                if kinds.contains(&Kind::EndpointSlice) && !self.listed.contains(&Kind::EndpointSlice) {
+                    self.dirty.moments.clear();
+                }
                 self.listed.extend(kinds);
             }
         }
         if let Some(diagnostics) = change.diagnostics {
             self.dirty.diagnostics = true;
             self.diagnostics = diagnostics;
+        }
+    }
+
+    /// Sets the zone for topology hints, unless the operator chose one.
+    pub fn set_zone(&mut self, zone: String) {
+        if self.snapshot.options.zone.is_none() {
+            let options = Options { zone: Some(zone), ..Options::clone(&self.snapshot.options) };
+            Arc::make_mut(&mut self.snapshot).options = Arc::new(options);
+            self.dirty.objects = true;
         }
     }
 
@@ -112,6 +135,13 @@ impl Store {
             Arc::make_mut(&mut self.snapshot).now = now;
         }
         (self.snapshot.clone(), std::mem::take(&mut self.dirty))
+    }
+
+    /// The objects, and only the Services whose EndpointSlices changed; whatever else changed is still to be looked at.
+    pub fn services(&mut self) -> (Arc<Snapshot>, Dirty) {
+        let services = std::mem::take(&mut self.dirty.services);
+        let moments = std::mem::take(&mut self.dirty.moments);
+        (self.snapshot.clone(), Dirty { services, moments, ..Dirty::default() })
     }
 
     /// Number of objects of each kind.
@@ -175,6 +205,7 @@ impl Store {
         if before.is_some_and(|before| before.spans.is_none() && before.value == slice.value) {
             return;
         }
+        let moment = trigger::news(before.map(|before| &before.value), &slice.value);
         if self.owners.get(&key) != service.as_ref() {
             self.delete_slice(&key);
         }
@@ -182,6 +213,10 @@ impl Store {
         self.owners.insert(key.clone(), service.clone());
         let snapshot = Arc::make_mut(&mut self.snapshot);
         snapshot.slices.entry(service.clone()).or_default().insert(key.name, slice);
+        if let Some(moment) = moment {
+            let oldest = self.dirty.moments.entry(service.clone()).or_insert(moment);
+            *oldest = moment.min(*oldest);
+        }
         self.dirty.services.insert(service);
     }
 

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
-use portico_shared::Published;
-use portico_shared::table::RoutingTable;
+use portico_shared::table::{RoutingTable, UpstreamCell};
+use portico_shared::{EndpointSet, Published};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -174,6 +175,21 @@ impl Publisher {
         retired.retain(|old| Arc::strong_count(old) > 1);
         retired.push(previous);
         problems
+    }
+
+    /// Gives an upstream other endpoints. `changed` is the moment of the change that they come of, if it is known: the time
+    /// until now and until the first request by them is counted.
+    pub fn swap_endpoints(&self, cell: &UpstreamCell, endpoints: Arc<EndpointSet>, changed: Option<SystemTime>) {
+        cell.changed.set(changed);
+        cell.endpoints.store(endpoints);
+        if let Some(changed) = changed {
+            self.endpoints_changed(changed);
+        }
+    }
+
+    /// Counts the time from a change until now, when a table has brought it into effect.
+    pub fn endpoints_changed(&self, changed: SystemTime) {
+        self.inner.metrics.table().endpoints_changed(changed);
     }
 
     /// The table published last; [`RoutingTable::empty`] before the first.

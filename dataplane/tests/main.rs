@@ -1,6 +1,7 @@
 //! The data plane through real sockets, by topic: a table literal in, octets out.
 
 mod bodies;
+mod endpoints;
 mod floods;
 mod gate;
 mod http1;

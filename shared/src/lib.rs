@@ -36,7 +36,7 @@ pub mod redacted;
 pub mod table;
 
 pub use diagnostic::{Code, Diagnostic, Report, Severity};
-pub use endpoint::{Endpoint, EndpointSet};
+pub use endpoint::{Changed, Endpoint, EndpointSet};
 pub use origin::{Kind, Location, ObjectRef, Origin};
 pub use publish::Published;
 pub use redacted::Redacted;

@@ -39,6 +39,8 @@ async fn every_family_is_there() {
         "portico_limit_breaches_total",
         "portico_table_generation",
         "portico_table_swap_seconds",
+        "portico_endpoint_convergence_seconds_count{until=\"swap\"}",
+        "portico_endpoint_convergence_seconds_count{until=\"first_request\"}",
         "portico_compile_seconds",
         "portico_diagnostics",
         "portico_certificate_expiry",

@@ -44,7 +44,7 @@ fn visit(directory: &Path, found: &mut impl FnMut(&Path)) {
     for name in names(directory) {
         let path = directory.join(&name);
         let kind = path.symlink_metadata().expect("entries can be asked").file_type();
-        if kind.is_dir() && !matches!(name.as_str(), "target" | ".git") {
+        if kind.is_dir() && !matches!(name.as_str(), "target" | ".git" | "artifacts") {
             visit(&path, found);
         } else if kind.is_file() {
             found(&path);

@@ -102,14 +102,21 @@ impl Control {
     }
 }
 
-struct Writer<'a>(DescriptorEncoder<'a>);
+/// Writes families of one kind at a time.
+pub(super) struct Writer<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Writer<'_> {
-    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: &impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: &impl EncodeGaugeValue,
+    ) -> fmt::Result {
         self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?.encode_gauge(value)
     }
 
-    fn family<'v, const N: usize, V: EncodeGaugeValue>(
+    pub(super) fn family<'v, const N: usize, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -119,6 +126,19 @@ impl Writer<'_> {
         let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
         for (labels, value) in values {
             family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn counters<'v, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([(&'v str, &'v str); N], u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, value) in values {
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)?;
         }
         Ok(())
     }

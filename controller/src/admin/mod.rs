@@ -3,6 +3,7 @@
 //! Only reads, changes nothing, and runs apart from the workers. The status address is safe to reach from the cluster;
 //! the admin address shows what the table holds and belongs on loopback.
 
+mod cluster;
 mod debug;
 mod health;
 mod metrics;
@@ -11,6 +12,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::Cluster;
 pub use debug::Debug;
 pub use health::Status;
 pub use metrics::registry;

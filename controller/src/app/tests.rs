@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{Addresses, App, Ending, Settings, Signal, Signals, StartError};
+use super::{Addresses, App, Ending, Settings, Signal, Signals, SourceSettings, StartError};
 use crate::view::diagnostics::DiagnosticsView;
 use crate::view::explain::ExplainView;
 use crate::view::routes::RoutesView;
@@ -30,7 +30,7 @@ impl Running {
     async fn start(drain_delay: Duration) -> Self {
         let echo = Echo::start("one").await;
         let directory = tempfile::tempdir().expect("a directory");
-        let app = App::bind(settings(&directory, drain_delay)).expect("it starts");
+        let app = App::bind(settings(&directory, drain_delay)).await.expect("it starts");
         let addresses = app.addresses().clone();
         let (signals, receiver) = Signals::from_sender();
         let ended = tokio::spawn(app.run(receiver));
@@ -73,7 +73,7 @@ fn settings(directory: &TempDir, drain_delay: Duration) -> Settings {
     let bindings = vec![Binding::ingress(local(), false), Binding::ingress(local(), true)];
     let dataplane = Config { bindings, drain_delay, drain_timeout: Duration::from_secs(2), ..Config::default() };
     Settings {
-        manifests: vec![directory.path().to_owned()],
+        source: SourceSettings::Manifests(vec![directory.path().to_owned()]),
         options: portico_compile::Options::default(),
         dataplane,
         status: local(),
@@ -190,9 +190,12 @@ async fn what_stands_in_the_way_is_one_line() {
         (Settings { dataplane, ..fresh() }, format!("cannot listen on {taken}: ")),
         (Settings { status: taken, ..fresh() }, format!("cannot listen on {taken} for status: ")),
         (Settings { admin: taken, ..fresh() }, format!("cannot listen on {taken} for admin: ")),
-        (Settings { manifests: vec![nowhere.clone()], ..fresh() }, format!("cannot read {}: ", nowhere.display())),
+        (
+            Settings { source: SourceSettings::Manifests(vec![nowhere.clone()]), ..fresh() },
+            format!("cannot read {}: ", nowhere.display()),
+        ),
     ] {
-        let error = App::bind(settings).expect_err("it cannot start").to_string();
+        let error = App::bind(settings).await.expect_err("it cannot start").to_string();
         assert!(error.starts_with(&beginning) && !error.contains('\n'), "{error}");
     }
 }

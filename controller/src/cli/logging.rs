@@ -28,8 +28,10 @@ pub(super) fn start(level: LogLevel, format: LogFormat) {
 
 /// Protocol libraries warn of what a client does wrong, which any client could fill the log with: they are heard only
 /// when somebody looks for the cause of something.
+///
+/// The client of the Kubernetes API may print an answer that it cannot read, which may hold a Secret: never below errors.
 fn filter(level: LevelFilter) -> Targets {
-    let filter = Targets::new().with_default(level);
+    let filter = Targets::new().with_default(level).with_target("kube_client", level.min(LevelFilter::ERROR));
     if level > LevelFilter::INFO {
         return filter;
     }

@@ -17,3 +17,8 @@ pub(super) fn descriptors() -> usize {
     let granted = getrlimit(Resource::Nofile).current;
     granted.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX)
 }
+
+/// What tells this process from others: the machine's name and the process's number.
+pub(super) fn process_name() -> String {
+    format!("{}-{}", rustix::system::uname().nodename().to_string_lossy(), std::process::id())
+}

@@ -24,24 +24,71 @@ use super::args::tls::{TlsArgs, TlsVersionArg};
 use super::args::upstream::UpstreamArgs;
 use super::args::value::Size;
 use super::machine;
-use crate::app::Settings;
+use crate::app::{ClusterSettings, Publish, Settings, SourceSettings};
+use crate::cluster::Settings as Connection;
 
 /// What `serve` runs on.
 pub(crate) fn serve(args: &ServeArgs) -> Result<Settings> {
     let listen = &args.listen;
     distinct(listen)?;
-    for path in &args.source.manifests {
-        std::fs::metadata(path).with_context(|| format!("--manifests {}", path.display()))?;
-    }
+    let source = match args.source.manifests.as_slice() {
+        [] => SourceSettings::Cluster(Box::new(cluster(args))),
+        paths => {
+            for path in paths {
+                std::fs::metadata(path).with_context(|| format!("--manifests {}", path.display()))?;
+            }
+            SourceSettings::Manifests(paths.to_vec())
+        }
+    };
+    let options = match &source {
+        SourceSettings::Manifests(_) => options(&args.ingress),
+        SourceSettings::Cluster(_) => cluster_options(args),
+    };
     Ok(Settings {
-        manifests: args.source.manifests.clone(),
-        options: options(&args.ingress),
+        source,
+        options,
         dataplane: dataplane(args)?,
         status: listen.status,
         admin: listen.admin,
         hold_off: args.source.hold_off.0,
         resolver: args.upstream.resolver,
     })
+}
+
+/// What bears on the IR when objects come from an API server. Classes exist there and are asked for, except where
+/// namespaces are named: IngressClasses are in none.
+fn cluster_options(args: &ServeArgs) -> Options {
+    Options {
+        serve_without_class: args.ingress.watch_ingress_without_class,
+        class_by_name: !args.cluster.watch_namespace.is_empty(),
+        local_endpoints: false,
+        ..options(&args.ingress)
+    }
+}
+
+fn cluster(args: &ServeArgs) -> ClusterSettings {
+    let cluster = &args.cluster;
+    let class = &args.ingress.ingress_class;
+    ClusterSettings {
+        connection: Connection {
+            kubeconfig: cluster.kubeconfig.clone(),
+            context: cluster.context.clone(),
+            namespaces: cluster.watch_namespace.clone(),
+            node: cluster.node_name.clone().filter(|_| args.ingress.zone.is_none()),
+            secret_refresh: cluster.secret_refresh.0,
+        },
+        pod: cluster.pod_name.clone(),
+        identity: cluster.pod_name.clone().unwrap_or_else(machine::process_name),
+        namespace: cluster.pod_namespace.clone(),
+        lease: cluster.lease.clone().unwrap_or_else(|| format!("portico-{class}")),
+        controller_name: args.ingress.controller_name.clone(),
+        publish: (!cluster.no_status).then(|| Publish {
+            service: cluster.publish_service.clone(),
+            addresses: cluster.publish_status_address.iter().cloned().collect(),
+            internal: cluster.publish_node_internal_addresses,
+            withdraw: cluster.withdraw_status_on_shutdown,
+        }),
+    }
 }
 
 /// What bears on the IR; objects come from manifests, where a class need not exist as an object.

@@ -5,6 +5,7 @@
 //! sake. Invariant: whatever goes wrong in a round, the last good table stays.
 
 mod asked;
+mod convergence;
 mod report;
 mod round;
 mod state;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portico_compile::{Options, compile};
+use portico_compile::{Options, Snapshot, compile};
 use portico_dataplane::Publisher;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -28,6 +29,7 @@ use crate::dns::{Dns, Guard};
 use crate::source::{Event, Wanted};
 use crate::store::{Dirty, Store};
 use asked::Asked;
+use convergence::Moments;
 use report::{Problems, log_transitions};
 use round::{Outcome, Stage};
 
@@ -110,12 +112,16 @@ impl Engine {
     fn take(&mut self, event: Event) {
         match event {
             Event::Change(change) => {
-                self.noticed = Some(self.noticed.map_or(change.noticed, |first| first.min(change.noticed)));
-                self.current.changed = Some(change.noticed);
+                let noticed = change.noticed;
+                self.current.changed = Some(noticed);
                 if let Some(asked) = &mut self.asked {
                     asked.hear(&change);
                 }
                 self.store.apply(change);
+                // What nothing is compiled for does not come into effect.
+                if self.store.dirty().has_effect() {
+                    self.noticed = Some(self.noticed.map_or(noticed, |first| first.min(noticed)));
+                }
                 // Before everything is listed nothing is compiled, but Secrets are part of everything.
                 if let Some(asked) = self.asked.as_mut().filter(|_| !self.store.is_complete()) {
                     asked.ask(self.store.objects());
@@ -125,6 +131,7 @@ impl Engine {
                 tracing::warn!("{trouble}");
                 self.state.set_trouble(trouble);
             }
+            Event::Zone(zone) => self.store.set_zone(zone),
         }
     }
 
@@ -133,12 +140,13 @@ impl Engine {
         if !self.store.is_complete() {
             return None;
         }
-        if let Some(until) = self.asked.as_ref().and_then(Asked::wait) {
-            return Some(until);
-        }
         let now = Instant::now();
         let held_off = self.last.map_or(now, |last| last + self.hold_off);
-        let dirty = (!self.store.dirty().is_clean()).then_some(held_off);
+        let dirty = self.store.dirty();
+        if let Some(until) = self.asked.as_ref().and_then(Asked::wait).filter(|_| dirty.objects) {
+            return Some(if dirty.services.is_empty() { until } else { until.min(held_off) });
+        }
+        let dirty = (!dirty.is_clean()).then_some(held_off);
         // Clocks may be set, so a far moment is looked at again before it comes.
         let boundary = self.boundary.map(|moment| now + seconds_until(moment).min(LONGEST_WAIT));
         [dirty, self.again, boundary].into_iter().flatten().min()
@@ -147,6 +155,12 @@ impl Engine {
     async fn round(&mut self) {
         let now = Instant::now();
         if self.waits_for_secrets(now) {
+            // Pods that are gone must not wait for a certificate.
+            if !self.store.dirty().services.is_empty() {
+                self.last = Some(now);
+                let (snapshot, dirty) = self.store.services();
+                self.endpoints(snapshot, dirty).await;
+            }
             return;
         }
         let boundary = self.boundary.is_some_and(|moment| unix_now() >= moment);
@@ -165,9 +179,9 @@ impl Engine {
         if whole {
             self.again = None;
             self.boundary = None;
-            self.whole().await;
+            self.whole(dirty.moments).await;
         } else if !dirty.services.is_empty() {
-            self.endpoints(dirty).await;
+            self.endpoints(self.current.snapshot.clone(), dirty).await;
         }
         self.tell();
     }
@@ -175,18 +189,19 @@ impl Engine {
     /// Whether what changed needs Secrets that are being read. Asks for those that nobody asked for before.
     fn waits_for_secrets(&mut self, now: Instant) -> bool {
         let Some(asked) = self.asked.as_mut().filter(|_| self.store.dirty().objects) else { return false };
-        if asked.wait().is_some_and(|until| until <= now) {
-            asked.give_up();
-            return false;
-        }
+        let late = asked.wait().is_some_and(|until| until <= now);
+        // What came while it waited is asked for too, or nobody would before the next change.
         asked.ask(self.store.objects());
+        if late {
+            asked.give_up();
+        }
         asked.wait().is_some()
     }
 
-    async fn whole(&mut self) {
+    async fn whole(&mut self, moments: Moments) {
         let (stage, snapshot, previous) =
             (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
-        let round = spawn_blocking(move || stage.whole(&snapshot, &previous)).await;
+        let round = spawn_blocking(move || stage.whole(&snapshot, &previous, &moments)).await;
         let Ok(Outcome { table, problems, keys, endpoints, next_boundary, took, swapped, served, ours }) = round else {
             self.failed = true;
             self.state.numbers.panics.fetch_add(1, Ordering::Relaxed);
@@ -211,9 +226,10 @@ impl Engine {
         self.in_effect();
     }
 
-    async fn endpoints(&mut self, dirty: Dirty) {
-        let (stage, snapshot, table) = (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
-        let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &dirty.services)).await;
+    async fn endpoints(&mut self, snapshot: Arc<Snapshot>, dirty: Dirty) {
+        let (stage, table) = (self.stage.clone(), self.current.table.clone());
+        let Dirty { services, moments, .. } = dirty;
+        let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &services, &moments)).await;
         match round {
             Ok(swapped) => {
                 self.state.numbers.endpoint_swaps.fetch_add(swapped as u64, Ordering::Relaxed);
@@ -229,6 +245,9 @@ impl Engine {
     }
 
     fn in_effect(&mut self) {
+        if self.store.dirty().has_effect() {
+            return;
+        }
         if let Some(noticed) = self.noticed.take() {
             self.state.numbers.effect.observe(noticed.elapsed().as_secs_f64());
         }

@@ -11,6 +11,7 @@ use portico_shared::ir::{EndpointSource, UpstreamName};
 use portico_shared::table::RoutingTable;
 use portico_shared::{Code, Diagnostic, EndpointSet, Kind, ObjectRef, Severity};
 
+use super::convergence::{Moments, date, swap};
 use super::report::key_problem;
 use crate::dns::{Dns, Guard};
 
@@ -48,20 +49,22 @@ pub(super) struct Outcome {
 
 impl Stage {
     /// Compiles everything and publishes what differs from `previous`.
-    pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable) -> Outcome {
+    pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable, moments: &Moments) -> Outcome {
         let begun = Instant::now();
         let Compiled { ir, mut endpoints, report, served, ours, next_boundary } = (self.compile)(snapshot);
         let took = begun.elapsed();
         let problems = self.restrict(snapshot, &mut endpoints);
         let is_first = previous.generation() == 0;
         let (mut table, mut keys) = (None, None);
-        let swapped = swap(previous, &endpoints);
+        let swapped = swap(&self.publisher, previous, &endpoints, moments);
         if is_first || ir != **previous.ir() {
             let built = RoutingTable::build(Arc::new(ir), previous, |name| endpoints.get(name).cloned());
             let built = Arc::new(built);
             // Names that are known fill their upstreams before the first request sees them.
             self.dns.follow(&built);
+            let dated = date(&built, previous, moments);
             keys = Some(self.publisher.publish(built.clone()).iter().map(key_problem).collect());
+            dated.into_iter().for_each(|moment| self.publisher.endpoints_changed(moment));
             table = Some(built);
         }
         let report = report.diagnostics().to_vec();
@@ -70,7 +73,13 @@ impl Stage {
     }
 
     /// Swaps the endpoints of these Services' upstreams and nothing else. Returns how many sets changed.
-    pub(super) fn endpoints_of(&self, snapshot: &Snapshot, table: &RoutingTable, services: &BTreeSet<Key>) -> usize {
+    pub(super) fn endpoints_of(
+        &self,
+        snapshot: &Snapshot,
+        table: &RoutingTable,
+        services: &BTreeSet<Key>,
+        moments: &Moments,
+    ) -> usize {
         let upstreams = table.upstreams().map(|cell| &cell.upstream);
         let compiled = upstreams.filter(|upstream| upstream.source == EndpointSource::Compiled);
         let touched = compiled.filter(|upstream| services.contains(&service(&upstream.name)));
@@ -78,7 +87,7 @@ impl Stage {
             .map(|upstream| (upstream.name.clone(), Arc::new(portico_compile::endpoints(snapshot, &upstream.name))))
             .collect::<HashMap<_, _>>();
         self.restrict(snapshot, &mut sets);
-        swap(table, &sets)
+        swap(&self.publisher, table, &sets, moments)
     }
 
     /// Takes out addresses that an ExternalName may not lead to; those that are resolved were judged by the resolver.
@@ -117,19 +126,7 @@ impl Stage {
     }
 }
 
-/// Puts sets that differ into the upstreams of a table.
-fn swap<'s>(table: &RoutingTable, sets: impl IntoIterator<Item = (&'s UpstreamName, &'s Arc<EndpointSet>)>) -> usize {
-    let mut swapped = 0;
-    for (name, set) in sets {
-        let Some(cell) = table.upstream(name) else { continue };
-        if cell.upstream.source == EndpointSource::Compiled && *cell.endpoints.load() != **set {
-            cell.endpoints.store(set.clone());
-            swapped += 1;
-        }
-    }
-    swapped
-}
-
-fn service(name: &UpstreamName) -> Key {
+/// The Service of an upstream.
+pub(super) fn service(name: &UpstreamName) -> Key {
     Key { namespace: name.namespace.clone(), name: name.service.clone() }
 }

@@ -9,6 +9,8 @@ use portico_compile::{Key, Options, Snapshot, manifest};
 use portico_dataplane::{Config, Dataplane, Running};
 use portico_shared::{Code, Kind};
 use portico_tests::wait_until;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 
 use super::{Current, Engine, Phase, State};
@@ -19,8 +21,7 @@ use crate::source::{Change, Event, KINDS, Objects, QUEUE, Wanted};
 struct Bench {
     state: Arc<State>,
     events: mpsc::Sender<Event>,
-    /// Ends with the test.
-    _running: Running,
+    running: Running,
 }
 
 impl Bench {
@@ -41,7 +42,7 @@ impl Bench {
         let (events, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(engine.run(receiver));
         tokio::spawn(dns.run());
-        Self { state, events, _running: running }
+        Self { state, events, running }
     }
 
     async fn list(&self, text: &str) {
@@ -64,6 +65,16 @@ impl Bench {
             if holds(&current) { Ok(current) } else { Err(format!("{}: {report:?}", current.table.generation())) }
         })
         .await
+    }
+
+    /// How many changes of endpoints were followed until they were swapped in.
+    fn followed(&self) -> u64 {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self.running.metrics().clone()));
+        let mut shown = String::new();
+        text::encode(&mut shown, &registry).expect("writing to a string");
+        let series = "portico_endpoint_convergence_seconds_count{until=\"swap\"} ";
+        shown.lines().find_map(|line| line.strip_prefix(series)?.parse().ok()).expect("the series is there")
     }
 
     async fn until_code(&self, code: Code, there: bool) -> Arc<Current> {
@@ -257,7 +268,7 @@ async fn table_waits_for_secrets_that_it_newly_needs() {
         .asking(wanted);
     let (events, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(engine.run(receiver));
-    let bench = Bench { state, events, _running: running };
+    let bench = Bench { state, events, running };
     let tls = |secret: &str| ingress("/").replace("spec:\n", &format!("spec:\n  tls: [{{secretName: {secret}}}]\n"));
     let key = |name: &str| Wanted::new([Key::new("default", name)].into());
     let gone = |name: &str| Objects::Update {
@@ -278,11 +289,69 @@ async fn table_waits_for_secrets_that_it_newly_needs() {
     let names =
         |current: &Current, secret: &str| format!("{:?}", current.report).contains(&format!("default/{secret}"));
     bench.update(&slice("10.0.0.1")).await;
+    bench.until("endpoints, which do not wait", |current| endpoints(current) == ["10.0.0.1:8080"]).await;
     assert!(!names(&bench.state.current(), "two"));
     bench.send(gone("two")).await;
     bench.until("the answer to count", |current| names(current, "two")).await;
     assert!(begun.elapsed() < Duration::from_millis(900), "an answer is not waited for any longer");
 
     bench.update(&tls("three")).await;
+    asked.wait_for(|wanted| *wanted == key("three")).await.expect("the engine runs");
+    let another = tls("four").replace("{name: i}", "{name: j}");
+    bench.update(&another).await;
     bench.until("patience to end", |current| names(current, "three")).await;
+    assert!(asked.borrow().contains(&Key::new("default", "four")), "what came meanwhile is asked for too");
+}
+
+/// A slice whose change happened at a moment, in seconds since 1970.
+fn dated(address: &str, moment: i64) -> String {
+    let moment = k8s_openapi::jiff::Timestamp::from_second(moment).expect("a moment of our time");
+    let annotations = format!("  annotations: {{endpoints.kubernetes.io/last-change-trigger-time: \"{moment}\"}}\n");
+    slice(address).replace("addressType", &(annotations + "addressType"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dated_changes_of_endpoints_are_followed_and_old_news_is_not() {
+    let (bench, now) = (Bench::new(), super::unix_now());
+    let to = async |address: &str, followed: u64| {
+        let port = format!("{address}:8080");
+        bench.until(address, |current| current.table.generation() > 0 && endpoints(current) == [&*port]).await;
+        let count = async || if bench.followed() == followed { Ok(()) } else { Err(bench.followed()) };
+        wait_until("the count", count).await;
+    };
+    bench.list(&(ingress("/") + SERVICE + &dated("10.0.0.1", now - 60))).await;
+    to("10.0.0.1", 0).await;
+    bench.update(&dated("10.0.0.2", now - 50)).await;
+    to("10.0.0.2", 1).await;
+    bench.update(&dated("10.0.0.3", now - 50)).await;
+    to("10.0.0.3", 1).await;
+    bench.list(&(ingress("/") + SERVICE + &dated("10.0.0.4", now - 50))).await;
+    to("10.0.0.4", 1).await;
+    bench.list(&(ingress("/") + SERVICE + &dated("10.0.0.5", now - 40))).await;
+    to("10.0.0.5", 2).await;
+    // News that changes no set; then an upstream that is new together with its endpoints.
+    bench.update(&dated("10.0.0.5", now - 30)).await;
+    let named = |text: String| text.replace("name: a", "name: b").replace("service-name: a", "service-name: b");
+    let service = named(SERVICE.to_owned()) + &named(dated("10.0.0.6", now - 20));
+    bench.update(&(named(ingress("/b")).replace("{name: i}", "{name: j}") + &service)).await;
+    bench.until("another upstream", |current| current.table.upstreams().count() == 2).await;
+    wait_until("the count", async || if bench.followed() == 3 { Ok(()) } else { Err(bench.followed()) }).await;
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_not_waited_for() {
+    let change = |upserts, deletes| {
+        Event::Change(Change {
+            objects: Objects::Update { upserts, deletes },
+            diagnostics: None,
+            noticed: Instant::now(),
+        })
+    };
+    Bench::with(None, Guard::default(), HOLD_OFF, |engine| {
+        let absent = portico_shared::ObjectRef::new(Kind::Ingress, "default", "absent");
+        engine.take(change(Vec::new(), vec![absent]));
+        assert!(engine.noticed.is_none(), "or the next change would seem to have taken since now");
+        engine.take(change(objects(&slice("10.0.0.1")), Vec::new()));
+        assert!(engine.noticed.is_some());
+    });
 }

@@ -5,6 +5,7 @@
 //! sees half of one. Invariant: an object that cannot be read now is not a deletion.
 
 pub mod directory;
+pub mod kubernetes;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub enum Event {
     Change(Change),
     /// Something stands in the way of watching; what was told before stays valid.
     Trouble(String),
+    /// The zone that this process runs in, for topology hints.
+    Zone(String),
 }
 
 /// Objects that change together.

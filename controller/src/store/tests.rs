@@ -111,3 +111,25 @@ fn what_only_a_status_says_is_not_compiled() {
     store.apply(update("", &[ObjectRef::new(Kind::Ingress, "default", "another")]));
     assert!(store.dirty().is_clean(), "what was never there cannot go");
 }
+
+#[test]
+fn of_several_slices_the_oldest_news_counts() {
+    let dated = |name: &str, address: &str, second: u64| {
+        let annotation = format!("endpoints.kubernetes.io/last-change-trigger-time: \"1970-01-02T00:00:{second:02}Z\"");
+        let text = format!("  annotations: {{{annotation}}}\naddressType");
+        slice(name, "a", address).replace("addressType", &text)
+    };
+    let moment = |second: u64| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86400 + second);
+    let key = Key::new("default", "a");
+    let mut store = Store::new(Options::default());
+    let listing = SERVICE.to_owned() + &dated("s1", "10.0.0.1", 10) + &dated("s2", "10.0.0.2", 10);
+    store.apply(change(Objects::Replace { kinds: KINDS.to_vec(), objects: objects(&listing) }));
+    assert!(store.snapshot(0).1.moments.is_empty(), "a first listing is no news");
+    store.apply(update(&dated("s1", "10.0.0.3", 30), &[]));
+    store.apply(update(&dated("s2", "10.0.0.4", 20), &[]));
+    store.apply(update(&dated("s1", "10.0.0.5", 40), &[]));
+    assert_eq!(store.snapshot(0).1.moments, [(key.clone(), moment(20))].into());
+    let listing = SERVICE.to_owned() + &dated("s1", "10.0.0.5", 40) + &dated("s2", "10.0.0.6", 50);
+    store.apply(change(Objects::Replace { kinds: KINDS.to_vec(), objects: objects(&listing) }));
+    assert_eq!(store.snapshot(0).1.moments, [(key, moment(50))].into(), "of a later one, what is news in it");
+}

@@ -107,11 +107,17 @@ impl Balancer {
         if self.generation.get() != Some(generation) {
             self.refresh();
             self.generation.set(Some(generation));
+            // An empty set gets no request.
+            if !self.pools.borrow().is_empty()
+                && let Some(changed) = self.cell.changed.take()
+            {
+                self.worker.metrics.first_requests.record(changed);
+            }
         }
         self.pools.borrow().clone()
     }
 
-    /// Takes over a new endpoint set; endpoints that stay keep their pool.
+    /// Takes over a new endpoint set; endpoints that stay keep their pool, the pools of others finish what is in flight.
     fn refresh(&self) {
         let set = self.cell.endpoints.load();
         let mut addresses: Vec<_> = set.endpoints().iter().map(|endpoint| endpoint.address).collect();
@@ -131,7 +137,8 @@ impl Balancer {
         let pools: Rc<[_]> = records
             .into_iter()
             .map(|record| {
-                let kept = old.iter().find(|pool| pool.endpoint.address == record.address);
+                let same = |pool: &&Rc<EndpointPool>| pool.endpoint.address == record.address && !pool.is_retired();
+                let kept = old.iter().find(same);
                 kept.cloned().unwrap_or_else(|| {
                     Rc::new(EndpointPool::new(record, self.worker.metrics.clone(), &self.worker.settings))
                 })
@@ -140,13 +147,26 @@ impl Balancer {
         if first {
             self.turn.set(self.worker.number * pools.len() / self.worker.workers);
         }
+        let kept = |pool: &Rc<EndpointPool>| pools.iter().any(|now| Rc::ptr_eq(now, pool));
+        old.iter().filter(|pool| !kept(pool)).for_each(|pool| pool.retire());
         self.pools.replace(pools);
     }
 
-    /// Lets pools drop what has been idle for too long.
+    /// Lets pools drop what has been idle for too long, or leads to an endpoint that has left.
     pub(crate) fn sweep(&self, now: Instant) {
+        let moved = self.generation.get() != Some(self.cell.endpoints.generation());
+        // The set itself is for the next request to take over.
+        let next = moved.then(|| self.cell.endpoints.load());
         for pool in self.pools.borrow().iter() {
-            pool.sweep(now, self.worker.settings.upstream.idle);
+            match &next {
+                Some(set) if !set.contains(pool.endpoint.address) => pool.retire(),
+                _ => pool.sweep(now, self.worker.settings.upstream.idle),
+            }
         }
+    }
+
+    /// The upstream is in no table any more: connections go as soon as nobody needs them.
+    pub(crate) fn retire(&self) {
+        self.pools.borrow().iter().for_each(|pool| pool.retire());
     }
 }

@@ -5,6 +5,7 @@
 //! from a request, so the number of series is bounded by the table.
 
 mod cell;
+mod convergence;
 mod limit;
 mod render;
 mod route;
@@ -22,6 +23,7 @@ use portico_shared::table::RoutingTable;
 use super::access_log::AccessLog;
 
 pub use cell::{Counter, Gauge, Histogram};
+pub use convergence::Convergence;
 pub use limit::Limit;
 pub use route::RouteMetrics;
 pub use table::TableMetrics;

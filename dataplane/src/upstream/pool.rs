@@ -33,6 +33,8 @@ pub(crate) struct EndpointPool {
     failed: Cell<u64>,
     /// Whether the endpoint, asked by ALPN, chose HTTP/1.1 the last time: nothing to wait for then.
     exclusive: Cell<bool>,
+    /// Whether new requests go elsewhere, so that nothing is kept for them.
+    retired: Cell<bool>,
     metrics: Arc<WorkerMetrics>,
     most_idle: usize,
     /// This worker's share of the process's idle connections.
@@ -141,6 +143,7 @@ impl EndpointPool {
             opening: Mutex::new(()),
             failed: Cell::new(0),
             exclusive: Cell::new(false),
+            retired: Cell::new(false),
             metrics,
             most_idle: config.upstream.idle_per_endpoint,
             share: (config.upstream.idle_total / config.workers.max(1)) as u64,
@@ -264,7 +267,9 @@ impl EndpointPool {
                 let lent = Rc::new(Lent { streams: Cell::new(0), since: Cell::new(Instant::now()) });
                 let shared = Shared { sender, allowed, lent };
                 let sender = shared.lend();
-                self.shared.borrow_mut().push(shared);
+                if !self.retired.get() {
+                    self.shared.borrow_mut().push(shared);
+                }
                 sender
             }
         })
@@ -283,10 +288,24 @@ impl EndpointPool {
         });
     }
 
+    /// The endpoint gets no new requests: idle connections are closed, busy ones when their requests have ended. Without
+    /// this they would stay for as long as any request holds the pool, which for a WebSocket can be hours.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        let idle = self.idle.take();
+        self.metrics.pool_idle.sub(idle.len() as u64);
+        self.shared.take();
+    }
+
+    /// Whether it keeps no connections any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
     fn give_back(&self, sender: http1::SendRequest<RequestBody>, line: Arc<Line>, keep: Duration) {
         let mut idle = self.idle.borrow_mut();
         let full = idle.len() >= self.most_idle || self.metrics.pool_idle.get() >= self.share;
-        if sender.is_closed() || !line.is_clean() || full || keep.is_zero() {
+        if sender.is_closed() || !line.is_clean() || full || keep.is_zero() || self.retired.get() {
             self.metrics.pool_discarded.inc();
             return;
         }

@@ -67,7 +67,13 @@ impl Worker {
         let generation = self.published.generation();
         if self.current.borrow().published() != generation {
             let serving = self.published.load();
-            self.balancers.borrow_mut().retain(|_, balancer| balancer.is_in(&serving.table));
+            self.balancers.borrow_mut().retain(|_, balancer| {
+                let stays = balancer.is_in(&serving.table);
+                if !stays {
+                    balancer.retire();
+                }
+                stays
+            });
             drop(self.current.replace(Rc::new(WorkerTable::new(serving, generation))));
         }
         self.current.borrow().clone()
@@ -90,8 +96,9 @@ impl Worker {
         self.leaving.get()
     }
 
-    /// Lets idle upstream connections go whose time is over.
+    /// Lets idle upstream connections go whose time is over, and a table that no request has left behind yet.
     fn sweep(&self) {
+        drop(self.table());
         let now = Instant::now();
         for balancer in self.balancers.borrow().values() {
             balancer.sweep(now);

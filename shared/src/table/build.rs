@@ -8,7 +8,7 @@ use super::certificate::CertificateIndex;
 use super::host::HostIndex;
 use super::path::PathIndex;
 use super::{HostTable, ListenerTable, RouteEntry, RoutingTable, UpstreamCell};
-use crate::endpoint::EndpointSet;
+use crate::endpoint::{Changed, EndpointSet};
 use crate::ir::{Action, Ir, Listener, Route, UpstreamName, VirtualHost};
 use crate::publish::Published;
 
@@ -35,9 +35,9 @@ impl RoutingTable {
             .map(|upstream| {
                 let kept = previous.upstreams.get(&upstream.name).filter(|cell| *cell.upstream == **upstream);
                 let cell = kept.cloned().unwrap_or_else(|| {
-                    let cell =
-                        UpstreamCell { id: next_id(), upstream: upstream.clone(), endpoints: Published::default() };
-                    if let Some(set) = endpoints(&upstream.name) {
+                    let (upstream, changed) = (upstream.clone(), Changed::default());
+                    let cell = UpstreamCell { id: next_id(), upstream, endpoints: Published::default(), changed };
+                    if let Some(set) = endpoints(&cell.upstream.name) {
                         cell.endpoints.store(set);
                     }
                     Arc::new(cell)

@@ -16,7 +16,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::endpoint::EndpointSet;
+use crate::endpoint::{Changed, EndpointSet};
 use crate::ir::{Ir, Route, Upstream, UpstreamName};
 use crate::publish::Published;
 
@@ -48,6 +48,8 @@ pub struct UpstreamCell {
     pub upstream: Arc<Upstream>,
     /// Its endpoints now.
     pub endpoints: Published<EndpointSet>,
+    /// When the change happened that they came of.
+    pub changed: Changed,
 }
 
 /// A route of the table with its backends resolved.

@@ -3,6 +3,7 @@
 //! Grouped by what a flag bears on, one file per group. Defaults are taken from the settings that they end in, so that
 //! help, README and behaviour cannot differ. What is typed becomes what can run in [`super::settings`].
 
+pub(crate) mod cluster;
 pub(crate) mod ingress;
 pub(crate) mod limits;
 pub(crate) mod listen;
@@ -21,6 +22,7 @@ use clap::builder::{BoolishValueParser, Styles};
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use cluster::ClusterArgs;
 use ingress::IngressArgs;
 use limits::LimitsArgs;
 use listen::ListenArgs;
@@ -41,7 +43,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum Command {
-    /// Serve the Ingresses of manifests, following every change
+    /// Serve the Ingresses of a cluster or of manifests, following every change
     Serve(Box<ServeArgs>),
     /// Serve a small hotel with built-in backends and print commands to try
     Demo(DemoArgs),
@@ -65,6 +67,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
     pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) ingress: IngressArgs,
@@ -84,14 +88,13 @@ pub(crate) struct ServeArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Source")]
 pub(crate) struct SourceArgs {
-    /// Files and directories of manifests, followed while running; `:` separates several in the variable
+    /// Files and directories of manifests to follow instead of a cluster; `:` separates several in the variable
     #[arg(
         long,
         env = "PORTICO_MANIFESTS",
         value_name = "PATH",
         num_args = 1..,
-        value_delimiter = ':',
-        required = true
+        value_delimiter = ':'
     )]
     pub(crate) manifests: Vec<PathBuf>,
     /// Least time between two changes of the table; the first of a burst is applied at once

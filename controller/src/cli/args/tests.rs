@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::FromArgMatches;
+use portico_compile::Key;
 
 use super::ingress::{BalanceArg, HostOwnershipArg};
 use super::log::{AccessLogArg, LogFormat, LogLevel};
@@ -47,7 +48,25 @@ fn source() {
     assert_eq!(args.source.manifests, ["m", "a", "b"].map(PathBuf::from));
     assert_eq!(args.source.hold_off, Pause(Duration::ZERO));
     assert_eq!(serve("").source.hold_off, Pause(Duration::from_millis(100)));
-    assert!(parse("serve").unwrap_err().contains("--manifests"));
+}
+
+#[test]
+fn cluster() {
+    let Command::Serve(args) = parse("serve").expect("a cluster is the default").command else { unreachable!() };
+    assert_eq!((args.source.manifests.len(), args.cluster.watch_namespace.len()), (0, 0));
+    let line =
+        "serve --watch-namespace a,b --publish-service portico/portico --publish-status-address 192.0.2.1,lb.test";
+    let Command::Serve(args) = parse(line).unwrap_or_else(|error| panic!("{error}")).command else { unreachable!() };
+    assert_eq!(args.cluster.watch_namespace, ["a", "b"]);
+    assert_eq!(args.cluster.publish_service, Some(Key::new("portico", "portico")));
+    let shown: Vec<_> = args.cluster.publish_status_address.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["192.0.2.1", "lb.test"]);
+    for flags in
+        ["--manifests m --kubeconfig k", "--manifests m --no-status", "--watch-namespace a --strict-class", "--lease"]
+    {
+        assert!(parse(&format!("serve {flags}")).is_err(), "{flags}");
+    }
+    serve("--pod-name p --pod-namespace n --node-name m --secret-refresh 10s");
 }
 
 #[test]

@@ -138,6 +138,12 @@ pub(crate) fn default_backend(text: &str) -> Result<DefaultBackend, String> {
     Ok(DefaultBackend { service: key(service).map_err(|_| wrong())?, port })
 }
 
+/// The name of a namespace (RFC 1123 label).
+pub(crate) fn namespace(text: &str) -> Result<String, String> {
+    let good = is_name(text) && text.len() <= 63 && !text.contains('.');
+    good.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is not the name of a namespace"))
+}
+
 /// A count above zero.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("{text:?} is not a number above zero"))
@@ -223,6 +229,9 @@ mod tests {
         let backend = |port| DefaultBackend { service: Key::new("web", "site"), port };
         assert_eq!(default_backend("web/site"), Ok(backend(None)));
         assert_eq!(default_backend("web/site:80"), Ok(backend(Some(80))));
+        for (text, good) in [("web", true), ("a-1", true), ("", false), ("a.b", false), ("A", false)] {
+            assert_eq!(namespace(text).is_ok(), good, "{text}");
+        }
         for text in ["site", "web/", "/site", "web/site:", "web/site:0", "web/site:http", "a/b/c", "Web/Site"] {
             assert!(default_backend(text).is_err(), "{text}");
         }

@@ -32,7 +32,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<Answer> {
         for echo in std::mem::take(&mut stage.echoes) {
             tokio::spawn(echo.run());
         }
-        let app = bind(settings)?;
+        let app = bind(settings).await?;
         let text = guide::text(&stage, &Addresses::of(&app));
         tokio::spawn(guide_when_ready(app.state(), text));
         app.run(Signals::of_process()?).await.map_err(anyhow::Error::from)
@@ -58,9 +58,9 @@ fn as_typed(stage: &Stage, args: &DemoArgs) -> Result<Box<ServeArgs>> {
 }
 
 /// Takes the ports, and other ones where these are taken.
-fn bind(mut settings: Settings) -> Result<App> {
+async fn bind(mut settings: Settings) -> Result<App> {
     loop {
-        let (taken, reason) = match App::bind(settings.clone()) {
+        let (taken, reason) = match App::bind(settings.clone()).await {
             Ok(app) => return Ok(app),
             Err(error) => match in_use(&error) {
                 Some(address) if address.port() != 0 => (address, error.to_string()),
@@ -107,7 +107,7 @@ mod tests {
         let args = DemoArgs { http, https: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let stage = Stage::build().unwrap();
         let settings = settings::serve(&as_typed(&stage, &args).unwrap()).unwrap();
-        let app = app::control_runtime().unwrap().block_on(async { bind(settings).unwrap() });
+        let app = app::control_runtime().unwrap().block_on(async { bind(settings).await.unwrap() });
         let bound = app.addresses().dataplane[0];
         assert_eq!(bound.ip(), http.ip());
         assert!(bound.port() != http.port() && bound.port() != 0);

@@ -28,6 +28,7 @@ impl Collector for Metrics {
             gauge(&mut encoder, name, help, value)?;
         }
         self.routes(&mut encoder)?;
+        self.convergence(&mut encoder)?;
         self.swaps(&mut encoder)
     }
 }
@@ -114,6 +115,17 @@ impl Metrics {
         Ok(())
     }
 
+    fn convergence(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut first_request = HistogramTotals::default();
+        self.workers.iter().for_each(|worker| worker.first_requests.add_to(&mut first_request));
+        let (name, help) = ("portico_endpoint_convergence", CONVERGENCE);
+        let mut family = Family(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?);
+        for (until, totals) in [("swap", self.table.convergence()), ("first_request", first_request)] {
+            encode_histogram(family.0.encode_family(&[("until", until)])?, &totals)?;
+        }
+        Ok(())
+    }
+
     fn swaps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (generation, certificate_errors, swap) = self.table.totals();
         gauge(encoder, "portico_table_generation", "Generation of the routing table served", generation)?;
@@ -137,6 +149,11 @@ impl Metrics {
         self.workers.iter().map(|worker| cell(worker).get()).sum()
     }
 }
+
+/// What the convergence of endpoints means.
+const CONVERGENCE: &str = "From the change that endpoints came of, as its source dates it, to their being swapped in and \
+                           to the first request sent by them; two clocks are compared, and what lies in the future or \
+                           over 10 minutes back is left out";
 
 /// Picks one number of a route.
 type RouteValue = fn(&RouteTotals) -> u64;

@@ -1,9 +1,10 @@
 //! What the publisher counts about tables.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::cell::{Histogram, HistogramTotals};
+use super::convergence::Convergence;
 
 /// Numbers of the routing table's swaps. Not per worker: written by whoever publishes, a few times a second at most.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ struct State {
     generation: u64,
     certificate_errors: u64,
     swap: Histogram,
+    endpoints: Convergence,
 }
 
 impl TableMetrics {
@@ -26,6 +28,18 @@ impl TableMetrics {
         state.generation = generation;
         state.certificate_errors = certificate_errors as u64;
         state.swap.record(swap);
+    }
+
+    /// Counts endpoints that came into effect because of a change at that moment.
+    pub fn endpoints_changed(&self, changed: SystemTime) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).endpoints.record(changed);
+    }
+
+    /// From changes of endpoints to their being swapped in.
+    pub(super) fn convergence(&self) -> HistogramTotals {
+        let mut totals = HistogramTotals::default();
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).endpoints.add_to(&mut totals);
+        totals
     }
 
     /// Generation, unusable certificates of it, and the swaps so far.

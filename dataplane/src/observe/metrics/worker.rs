@@ -7,6 +7,7 @@ use portico_shared::table::RouteEntry;
 use rustls::ProtocolVersion;
 
 use super::cell::{Counter, Gauge};
+use super::convergence::Convergence;
 use super::limit::Limit;
 use super::route::{RouteLabels, RouteMetrics};
 
@@ -50,6 +51,8 @@ pub struct WorkerMetrics {
     pub retry_budget_exhausted: Counter,
     /// Endpoints taken out for a while because of their failures.
     pub ejections: Counter,
+    /// From changes of endpoints to the first requests by the new sets that this worker was the first to meet.
+    pub first_requests: Convergence,
     /// Upgraded connections now.
     pub upgrades_active: Gauge,
     /// Informational responses of upstreams that were not passed on.
@@ -80,6 +83,7 @@ impl Default for WorkerMetrics {
             retries: Counter::default(),
             retry_budget_exhausted: Counter::default(),
             ejections: Counter::default(),
+            first_requests: Convergence::default(),
             upgrades_active: Gauge::default(),
             interim_dropped: Counter::default(),
             panics: Counter::default(),
