@@ -16,6 +16,7 @@
 mod balance;
 pub mod config;
 mod dataplane;
+mod gate;
 pub mod listener;
 pub mod observe;
 mod protocol;

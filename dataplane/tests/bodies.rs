@@ -84,17 +84,19 @@ async fn http_2_windows_stop_the_client() {
 
 #[tokio::test]
 async fn what_the_client_breaks_off_never_ends_cleanly() {
-    for (framing, sent, seen) in [
-        ("Content-Length: 10", "part", "part"),
-        ("Transfer-Encoding: chunked", "4\r\npart\r\n", "4\r\npart\r\n"),
-        ("Transfer-Encoding: chunked", "4\r\npart\r\nzzz\r\n", "4\r\npart\r\n"),
-        ("Transfer-Encoding: chunked", "4\r\npartXX0\r\n\r\n", "4\r\npart\r\n"),
+    for (framing, sent, seen, broken) in [
+        ("Content-Length: 10", "part", "part", ""),
+        ("Transfer-Encoding: chunked", "4\r\npart\r\n", "4\r\npart\r\n", ""),
+        ("Transfer-Encoding: chunked", "4\r\npart\r\n", "4\r\npart\r\n", "zzz\r\n"),
+        ("Transfer-Encoding: chunked", "4\r\npart", "4\r\npart\r\n", "XX0\r\n\r\n"),
     ] {
         let origin = Origin::new().await;
         let proxy = Proxy::start(&[origin.address], |_| {}).await;
-        let client = proxy.say(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{sent}")).await;
+        let mut client = proxy.say(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n")).await;
         let (mut upstream, _) = origin.request().await;
+        client.send(sent).await;
         assert_eq!(upstream.until("part").await.len(), seen.trim_end().len());
+        client.send(broken).await;
         drop(client);
         assert_eq!(upstream.rest().await.0.trim(), "", "{framing} {sent:?}: no last chunk");
         eventually("over", || proxy.counted(|worker| worker.requests_in_flight.get()) == 0).await;
@@ -105,11 +107,11 @@ async fn what_the_client_breaks_off_never_ends_cleanly() {
 
 #[tokio::test]
 async fn what_the_endpoint_breaks_off_never_ends_cleanly() {
-    for (framing, sent, hard) in [
-        ("Content-Length: 10", "part", false),
-        ("Transfer-Encoding: chunked", "4\r\npart\r\n", false),
-        ("Transfer-Encoding: chunked", "4\r\npart\r\nzzz\r\n", false),
-        ("X-Until: the end", "part", true),
+    for (framing, sent, broken, hard) in [
+        ("Content-Length: 10", "part", "", false),
+        ("Transfer-Encoding: chunked", "4\r\npart\r\n", "", false),
+        ("Transfer-Encoding: chunked", "4\r\npart\r\n", "zzz\r\n", false),
+        ("X-Until: the end", "part", "", true),
     ] {
         for version in ["1.1", "1.0"] {
             let origin = Origin::new().await;
@@ -119,6 +121,7 @@ async fn what_the_endpoint_breaks_off_never_ends_cleanly() {
             upstream.send(&format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n{sent}")).await;
             let head = client.head().await;
             client.until("part").await;
+            upstream.send(broken).await;
             if hard {
                 let socket = socket2::SockRef::from(&upstream.stream);
                 socket.set_linger(Some(Duration::ZERO)).expect("a socket");

@@ -2,6 +2,8 @@
 
 mod bodies;
 mod endpoints;
+mod floods;
+mod gate;
 mod http1;
 mod http2;
 mod kit;

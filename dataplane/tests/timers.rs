@@ -88,7 +88,7 @@ async fn whole_head_from_its_first_octet() {
         assert!(client.silent(SHORT / 10).await);
     }
     let answer = cut(&mut client, begun, &proxy, Limit::Head).await;
-    assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("connection: close\r\n"), "{answer}");
 
     origin.serve(async |_, mut wire: Wire| {
         loop {

@@ -1,6 +1,6 @@
 //! The access log on stdout: one line a request, everything known, nothing secret.
 
-use portico_tests::client::{Call, Tls, get};
+use portico_tests::client::{Call, Raw, Tls, get};
 use portico_tests::scripted::Refusing;
 use portico_tests::{Ingress, Portico, Service, wait_until};
 use serde_json::Value;
@@ -71,6 +71,22 @@ async fn errors_name_side_and_kind() {
         );
     }
     assert!(record(&portico, "/b").await["tries"].as_u64().unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn heads_that_are_refused_are_recorded_as_well() {
+    let (_echo, portico) = simple_with(&["--access-log", "json"]).await;
+    let mut raw = Raw::connect(portico.http()).await;
+    raw.send("DELETE /refused?token=secret HTTP/1.1\nHost: a.test\nUser-Agent: tester/1\n\n").await;
+    assert_eq!(raw.answer().await.status, 400);
+    let record = record(&portico, "/refused").await;
+    for (field, expected) in
+        [("method", "DELETE"), ("host", "a.test"), ("user_agent", "tester/1"), ("error", "malformed")]
+    {
+        assert_eq!(record[field], expected, "{field}: {record:#}");
+    }
+    assert_eq!(record["status"], 400);
+    assert!(!portico.process.stdout().contains("secret"));
 }
 
 #[tokio::test]

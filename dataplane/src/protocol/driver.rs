@@ -60,13 +60,13 @@ pub(crate) trait Connection: Future<Output = hyper::Result<()>> {
 pub(crate) enum End {
     /// By itself, in either way.
     Closed,
-    /// A timer ran out, or a size was exceeded that hyper answers itself.
+    /// A timer ran out.
     Expired(Limit),
     /// It was cut at the end of the drain; whether a request was in flight.
     Cut(bool),
 }
 
-/// The future of one connection. It borrows the connection, so that what is left of it can be answered on afterwards.
+/// The future of one connection.
 pub(crate) struct Driver<'a, C> {
     connection: Pin<&'a mut C>,
     sleep: Pin<&'a mut Sleep>,
@@ -148,6 +148,14 @@ impl<'a, C: Connection> Driver<'a, C> {
         }
     }
 
+    /// Whether the connection has ended, by itself or by a timer.
+    fn judge(&mut self, polled: Poll<hyper::Result<()>>, cx: &mut Context<'_>) -> Option<End> {
+        match polled {
+            Poll::Ready(ended) => Some(ended.err().as_ref().and_then(limit_of).map_or(End::Closed, End::Expired)),
+            Poll::Pending => self.poll_timers(cx),
+        }
+    }
+
     /// Lets the sleep fire no later than the next deadline; `Some` when that is over.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Option<End> {
         loop {
@@ -177,6 +185,7 @@ impl<C: Connection> Future for Driver<'_, C> {
         if self.handle.waker.borrow().is_none() {
             self.handle.waker.replace(Some(cx.waker().clone()));
         }
+        self.activity.turn();
         // Octets that came before the wish to leave are read first: their request is still answered.
         let mut polled = self.connection.as_mut().poll(cx);
         if polled.is_pending() && self.handle.leave.get() != Leave::No {
@@ -191,10 +200,12 @@ impl<C: Connection> Future for Driver<'_, C> {
             let _ = self.connection.as_mut().poll(cx);
             return Poll::Ready(End::Expired(Limit::H2ControlFrames));
         }
-        let end = match polled {
-            Poll::Ready(ended) => Some(ended.err().as_ref().and_then(limit_of).map_or(End::Closed, End::Expired)),
-            Poll::Pending => self.poll_timers(cx),
-        };
+        let mut end = self.judge(polled, cx);
+        if end == Some(End::Expired(Limit::Head)) && self.activity.stalled().is_none() && self.activity.call_time() {
+            // The gate refuses the head; its answer goes the way of every other.
+            let polled = self.connection.as_mut().poll(cx);
+            end = self.judge(polled, cx);
+        }
         if end == Some(End::Expired(Limit::KeepAlive)) {
             // A client that is about to send something is told that it will not be looked at.
             self.connection.as_mut().finish();
@@ -206,7 +217,7 @@ impl<C: Connection> Future for Driver<'_, C> {
 
 /// The limit that hyper kept by itself.
 fn limit_of(error: &hyper::Error) -> Option<Limit> {
-    if error.is_parse_too_large() { Some(Limit::HeadSize) } else { error.is_timeout().then_some(Limit::H2Ping) }
+    error.is_timeout().then_some(Limit::H2Ping)
 }
 
 /// How long a new connection is given for its first request while the worker drains.

@@ -1,5 +1,6 @@
 //! Follows HTTP/2 frames as they pass: control frames are counted, because they are cheap for the client to send and
-//! limited by nobody else; header blocks are seen to begin and end, because a slow one is a slow head.
+//! limited by nobody else; header blocks are seen to begin and end, because a slow one is a slow head, and because a few
+//! octets of many can become much memory at once.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use tokio::time::Instant;
 
 /// Follows the frames of one connection by their headers (RFC 9113 section 4.1).
 ///
-/// DATA, HEADERS, CONTINUATION and WINDOW_UPDATE carry requests and are limited elsewhere; everything else counts,
-/// unknown types too.
+/// DATA, HEADERS, CONTINUATION and WINDOW_UPDATE carry requests and are limited elsewhere; everything else counts:
+/// unknown types too, and DATA and CONTINUATION that carry nothing.
 #[derive(Debug)]
 pub(crate) struct Frames {
     /// Octets of the preface or of a frame's payload that are still to come.
@@ -20,6 +21,9 @@ pub(crate) struct Frames {
     /// Whether the frame now on its way belongs to a header block, and whether it ends it.
     block: bool,
     last: bool,
+    /// Header blocks that ended in this turn of the connection's task.
+    heads: u32,
+    turn: u32,
 }
 
 impl Frames {
@@ -33,7 +37,27 @@ impl Frames {
             since: Instant::now(),
             block: false,
             last: false,
+            heads: 0,
+            turn: 0,
         }
+    }
+
+    /// Tells the turn. In a new one those who process heads have had theirs.
+    pub(crate) fn turn(&mut self, turn: u32) {
+        if turn != self.turn {
+            self.turn = turn;
+            self.heads = 0;
+        }
+    }
+
+    /// Whether so many heads have passed that they must be processed before more.
+    pub(crate) fn is_burst(&self) -> bool {
+        self.heads >= BURST
+    }
+
+    /// Whether there were too many control frames of late.
+    pub(crate) fn flooded(&self) -> bool {
+        self.count > MOST
     }
 
     /// Whether a header block has begun and not ended: a request head on its way.
@@ -41,38 +65,53 @@ impl Frames {
         self.block && (self.skip > 0 || !self.last)
     }
 
-    /// Takes in what was read; true when there were too many control frames of late.
-    pub(crate) fn flooded(&mut self, mut octets: &[u8]) -> bool {
-        let before = self.count;
-        while !octets.is_empty() {
-            let skipped = octets.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
-            self.skip -= skipped as u64;
-            octets = &octets[skipped..];
-            let taken = octets.len().min(HEADER - self.filled);
-            self.header[self.filled..self.filled + taken].copy_from_slice(&octets[..taken]);
-            self.filled += taken;
-            octets = &octets[taken..];
-            if self.filled == HEADER {
-                self.filled = 0;
-                let [a, b, c, kind, flags, ..] = self.header;
-                self.skip = u64::from(u32::from_be_bytes([0, a, b, c]));
-                match kind {
-                    HEADERS => self.block = true,
-                    CONTINUATION => {}
-                    _ => self.block = false,
+    /// Takes in what was read, up to the end of a burst of heads; how many octets that are.
+    pub(crate) fn follow(&mut self, read: &[u8]) -> usize {
+        let (before, mut octets) = (self.count, read);
+        while !octets.is_empty() && !self.is_burst() {
+            if self.skip > 0 {
+                let skipped = octets.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+                self.skip -= skipped as u64;
+                octets = &octets[skipped..];
+            } else {
+                let taken = octets.len().min(HEADER - self.filled);
+                self.header[self.filled..self.filled + taken].copy_from_slice(&octets[..taken]);
+                self.filled += taken;
+                octets = &octets[taken..];
+                if self.filled == HEADER {
+                    self.begin();
                 }
-                self.last = flags & END_HEADERS != 0;
-                self.count += u32::from(!matches!(kind, DATA | HEADERS | WINDOW_UPDATE | CONTINUATION));
+            }
+            if self.skip == 0 && self.filled == 0 && self.block && self.last {
+                self.block = false;
+                self.heads += 1;
             }
         }
-        if self.count == before {
-            return false;
-        }
-        if self.since.elapsed() > WINDOW {
+        if self.count != before && self.since.elapsed() > WINDOW {
             self.since = Instant::now();
             self.count -= before;
         }
-        self.count > MOST
+        read.len() - octets.len()
+    }
+
+    /// A frame begins, whose header is whole.
+    fn begin(&mut self) {
+        self.filled = 0;
+        let [a, b, c, kind, flags, ..] = self.header;
+        self.skip = u64::from(u32::from_be_bytes([0, a, b, c]));
+        match kind {
+            HEADERS => self.block = true,
+            CONTINUATION => {}
+            _ => self.block = false,
+        }
+        self.last = flags & END_HEADERS != 0;
+        let idle = match kind {
+            DATA => self.skip == 0 && flags & END_STREAM == 0,
+            CONTINUATION => self.skip == 0,
+            HEADERS | WINDOW_UPDATE => false,
+            _ => true,
+        };
+        self.count += u32::from(idle);
     }
 }
 
@@ -84,7 +123,10 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+/// Heads that pass before they are processed: what they become in memory is up to 100 times what they were on the wire.
+pub(super) const BURST: u32 = 16;
 /// Most control frames within [`WINDOW`].
 const MOST: u32 = 10_000;
 const WINDOW: Duration = Duration::from_secs(10);
@@ -108,16 +150,49 @@ mod tests {
                 wire.extend(frame(DATA, 100));
                 wire.extend(frame(6, 8));
             }
-            assert!(!wire.chunks(piece).any(|octets| frames.flooded(octets)), "{piece}");
-            assert!(frames.flooded(&frame(0xbe, 3)), "{piece}: one more, of an unknown type");
+            for octets in wire.chunks(piece) {
+                assert_eq!(frames.follow(octets), octets.len());
+            }
+            assert!(!frames.flooded(), "{piece}");
+            frames.follow(&frame(0xbe, 3));
+            assert!(frames.flooded(), "{piece}: one more, of an unknown type");
         }
+    }
+
+    #[test]
+    fn empty_frames_of_other_kinds_count_as_well() {
+        for (kind, flags, counts) in
+            [(DATA, 0, true), (DATA, END_STREAM, false), (CONTINUATION, 0, true), (HEADERS, 0, false)]
+        {
+            let mut frames = Frames::new();
+            frames.follow(&[0; 24]);
+            let mut empty = frame(kind, 0);
+            empty[4] = flags;
+            frames.follow(&empty.repeat(MOST as usize + 1));
+            assert_eq!(frames.flooded(), counts, "{kind} {flags}");
+        }
+    }
+
+    #[test]
+    fn a_burst_of_heads_is_cut_behind_its_last_one() {
+        let mut frames = Frames::new();
+        frames.follow(&[0; 24]);
+        let mut head = frame(HEADERS, 5);
+        head[4] = END_HEADERS;
+        let burst = BURST as usize * head.len();
+        let mut wire = head.repeat(BURST as usize + 2);
+        assert_eq!(frames.follow(&wire), burst);
+        assert!(frames.is_burst() && frames.follow(&wire[burst..]) == 0);
+        frames.turn(1);
+        assert_eq!(frames.follow(&wire.split_off(burst)), 2 * head.len());
+        assert!(!frames.is_burst());
     }
 
     #[test]
     fn a_head_is_under_way_until_its_block_ends() {
         let mut frames = Frames::new();
         let mut feed = |octets: &[u8]| {
-            frames.flooded(octets);
+            frames.follow(octets);
             frames.in_head()
         };
         assert!(!feed(&[0; 24]));
@@ -133,10 +208,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn slow_ones_are_no_flood() {
         let mut frames = Frames::new();
-        assert!(!frames.flooded(&[0; 24]));
+        frames.follow(&[0; 24]);
         for _ in 0..MOST * 3 {
             tokio::time::advance(Duration::from_millis(2)).await;
-            assert!(!frames.flooded(&frame(6, 8)));
+            frames.follow(&frame(6, 8));
+            assert!(!frames.flooded());
         }
     }
 }

@@ -11,14 +11,15 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::driver::{Connection, Deadlines, Driver, End, Handle};
+use super::frames::BURST;
 use super::io::Stamped;
 use super::stall::{Paced, Streams};
-use crate::config::{Config, Limits, Timers};
-use crate::observe::metrics::Limit;
+use crate::config::{Config, Limits};
+use crate::gate::request::Requests;
 use crate::request::{self, Downstream, ResponseBody};
 
 /// Which HTTP a connection speaks: decided by ALPN on TLS, by configuration in clear.
@@ -34,31 +35,23 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let config = &downstream.worker.config;
-    let io = TokioIo::new(Stamped::new(stream, downstream.activity.clone(), version == Version::Http2));
     let sleep = pin!(sleep_until(Instant::now()));
     let timers = Deadlines::new(&config.timers, downstream.trusted);
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());
     match version {
         Version::Http1 => {
             let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
-            let mut connection = http1_builder(config).serve_connection(io, service).with_upgrades();
-            let driver = Driver::new(Pin::new(&mut connection), sleep, &activity, handle, timers);
-            let end = driver.await;
-            // Nothing may be half written, and a head must have begun: octets of a body that nobody waited for are none.
-            if end == End::Expired(Limit::Head)
-                && activity.stalled().is_none()
-                && let Some(parts) = connection.into_parts()
-                && !parts.read_buf.is_empty()
-            {
-                request_timeout(parts.io.into_inner(), &config.timers).await;
-            }
-            end
+            let stream = Stamped::http1(stream, activity.clone(), Requests::new(&config.limits));
+            let served = http1_builder(config).serve_connection(TokioIo::new(stream), service);
+            let connection = pin!(served.with_upgrades());
+            Driver::new(connection, sleep, &activity, handle, timers).await
         }
         Version::Http2 => {
             let service = service_fn(move |request: Request<Incoming>| {
                 let answer = answer(owner.clone(), request);
                 async move { answer.await.map(|response| response.map(Paced::new)) }
             });
+            let io = TokioIo::new(Stamped::http2(stream, activity.clone()));
             let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
             let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
             Driver::new(connection, sleep, &activity, handle, timers).await
@@ -70,33 +63,27 @@ async fn answer(downstream: Rc<Downstream>, request: Request<Incoming>) -> Resul
     Ok(request::handle(downstream, request).await)
 }
 
-/// The answer to a head that did not come in time.
-async fn request_timeout(mut stream: impl AsyncWrite + Unpin, timers: &Timers) {
-    let answer = async {
-        stream.write_all(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await?;
-        stream.shutdown().await
-    };
-    // Whether the client still reads it is the client's affair.
-    let _ = tokio::time::timeout(timers.write_stall, answer).await;
-}
-
+/// Sizes are the gate's affair: what passes it must not be refused by hyper.
 fn http1_builder(config: &Config) -> http1::Builder {
+    let longest = Requests::longest(&config.limits);
     let mut builder = http1::Builder::new();
     builder
-        .max_headers(config.limits.fields)
-        .max_header_size(config.limits.head)
-        .max_buf_size(READ_BUFFER.max(config.limits.head))
+        .max_headers(config.limits.fields.max(FEWEST_FIELDS))
+        .max_header_size(longest.max(SMALLEST_HEAD))
+        .max_buf_size(READ_BUFFER.max(longest))
         .preserve_header_case(config.preserve_header_case)
         .header_read_timeout(None);
     builder
 }
 
+/// Streams that are reset before their requests began end the connection; of a burst no more than half may be.
 fn http2_builder(config: &Config, streams: Streams) -> http2::Builder<Streams> {
     let Limits { h2_streams, h2_stream_window, h2_connection_window, head, .. } = config.limits;
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(h2_streams)
+        .max_pending_accept_reset_streams(BURST as usize / 2)
         .initial_stream_window_size(h2_stream_window)
         .initial_connection_window_size(h2_connection_window)
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
@@ -149,6 +136,10 @@ where
     }
 }
 
+/// Room for a stand-in of a refused head, however tight the limits are.
+const FEWEST_FIELDS: usize = 64;
+/// The same in octets.
+const SMALLEST_HEAD: usize = 16 * 1024;
 /// Read buffer of an HTTP/1 connection; it grows to this only while bodies flow.
 const READ_BUFFER: usize = 64 * 1024;
 /// Response octets that an HTTP/2 stream may have waiting.

@@ -1,20 +1,24 @@
 //! The I/O that hyper is given: every octet of a connection passes here, after TLS.
 //!
-//! It stamps what the timers need to know: first octet, head begun, write stalled. The state is
-//! shared with the connection's driver through atomics, because hyper's upgrades ask for `Send`; both sides run on the
+//! HTTP/1 goes through the gate, HTTP/2 past the counter of frames. On the way it stamps what the timers need to know:
+//! first octet, head begun, write stalled. The state is shared with the connection's driver through atomics, because hyper's upgrades ask for `Send`; both sides run on the
 //! same thread.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frames::Frames;
+use crate::gate::request::{Requests, stand_in};
+use crate::gate::{Fault, Sieve};
+use crate::request::ProxyError;
 
 /// What a connection is doing, as its timers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +45,17 @@ pub(crate) struct Activity {
     stalled: Mark,
     /// Begin of the HTTP/2 header block that is under way.
     block: Mark,
+    /// How often the connection's task had its turn.
+    turns: AtomicU32,
     flooded: AtomicBool,
     broken: AtomicBool,
     upgraded: AtomicBool,
+    /// Whether part of an HTTP/1 head has come.
+    partial: AtomicBool,
+    /// Whether the time for it is over.
+    late: AtomicBool,
+    /// The number of the request that is refused, counted from 1, and why. It is the last one.
+    refusal: OnceLock<(u32, ProxyError)>,
 }
 
 impl Activity {
@@ -54,9 +66,13 @@ impl Activity {
             since: AtomicU64::new(0),
             stalled: Mark::default(),
             block: Mark::default(),
+            turns: AtomicU32::new(0),
             flooded: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            partial: AtomicBool::new(false),
+            late: AtomicBool::new(false),
+            refusal: OnceLock::new(),
         }
     }
 
@@ -79,6 +95,26 @@ impl Activity {
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The connection's task has its turn: tasks that it started before have had theirs.
+    pub(crate) fn turn(&self) {
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The last request has ended. A head that has begun meanwhile has its whole time from now on.
+    pub(crate) fn rest(&self) {
+        self.enter(if self.partial.load(Ordering::Relaxed) { Phase::Head } else { Phase::Idle });
+    }
+
+    /// The time for a head is over: the gate may refuse it when it is asked next. False when it was told before.
+    pub(crate) fn call_time(&self) -> bool {
+        !self.late.swap(true, Ordering::Relaxed)
+    }
+
+    /// Which request is refused, counted from 1, and why.
+    pub(crate) fn refusal(&self) -> Option<(u32, ProxyError)> {
+        self.refusal.get().copied()
     }
 
     /// Begin of the write that is stalled.
@@ -116,19 +152,20 @@ impl Activity {
         self.upgraded.load(Ordering::Relaxed)
     }
 
-    /// HTTP/1: octets outside a request begin a head.
-    fn read_http1(&self) {
-        if matches!(self.phase().0, Phase::Fresh | Phase::Idle) {
+    /// HTTP/1: whether part of a head has come. Outside a request its time begins.
+    fn partial(&self, partial: bool) {
+        self.partial.store(partial, Ordering::Relaxed);
+        if partial && matches!(self.phase().0, Phase::Fresh | Phase::Idle) {
             self.enter(Phase::Head);
         }
     }
 
     /// HTTP/2: frames tell when a head is under way; others are no sign of life.
-    fn read_http2(&self, frames: &mut Frames, octets: &[u8]) {
+    fn read_http2(&self, frames: &Frames) {
         if self.phase().0 == Phase::Fresh {
             self.enter(Phase::Idle);
         }
-        if frames.flooded(octets) {
+        if frames.flooded() {
             self.flooded.store(true, Ordering::Relaxed);
         }
         self.block.set(frames.in_head(), self.start);
@@ -155,35 +192,135 @@ impl Mark {
     }
 }
 
-/// A downstream connection after TLS, stamping its activity; hyper gets it inside a `TokioIo`.
+/// A downstream connection after TLS, judged and stamped; hyper gets it inside a `TokioIo`.
 #[derive(Debug)]
 pub(crate) struct Stamped<S> {
     stream: S,
     activity: Arc<Activity>,
-    frames: Option<Frames>,
+    watch: Watch,
+}
+
+/// What looks at the octets that come.
+#[derive(Debug)]
+enum Watch {
+    Http1(Box<Sieve<Requests>>),
+    /// Beside the frames what was read and has to wait.
+    Http2(Frames, BytesMut),
 }
 
 impl<S> Stamped<S> {
-    /// `http2` tells whether frames are to be counted.
-    pub(crate) fn new(stream: S, activity: Arc<Activity>, http2: bool) -> Self {
-        Self { stream, activity, frames: http2.then(Frames::new) }
+    /// An HTTP/1 connection, whose requests `judge` judges.
+    pub(crate) fn http1(stream: S, activity: Arc<Activity>, judge: Requests) -> Self {
+        Self { stream, activity, watch: Watch::Http1(Box::new(Sieve::new(judge))) }
+    }
+
+    /// An HTTP/2 connection.
+    pub(crate) fn http2(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity, watch: Watch::Http2(Frames::new(), BytesMut::new()) }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            let Self { activity, frames, .. } = &mut *self;
-            match frames {
-                None => activity.read_http1(),
-                Some(frames) => activity.read_http2(frames, &buffer.filled()[before..]),
-            }
+        let Self { stream, activity, watch } = &mut *self;
+        match watch {
+            Watch::Http1(sieve) => poll_judged(stream, activity, sieve, cx, buffer),
+            Watch::Http2(frames, held) => poll_followed(stream, activity, (frames, held), cx, buffer),
         }
-        polled
     }
 }
+
+/// Reads what passes the gate. A head that is refused becomes its stand-in, behind which nothing comes.
+fn poll_judged<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    activity: &Activity,
+    sieve: &mut Sieve<Requests>,
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    let before = buffer.filled().len();
+    while buffer.filled().len() == before && !sieve.give(buffer) {
+        if let Some(fault) = due(activity, sieve) {
+            refuse(activity, sieve, fault)?;
+            continue;
+        }
+        if sieve.holds() && activity.upgraded() {
+            sieve.open();
+            continue;
+        }
+        if sieve.is_shut() || sieve.holds() && sieve.held().len() >= MOST_HELD {
+            // Whoever waits for more is woken by a timer or by what it waits for besides.
+            return Poll::Pending;
+        }
+        ready!(Pin::new(&mut *stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() == before {
+            break;
+        }
+        sieve.take(buffer, before);
+        activity.partial(sieve.at_head() && !sieve.held().is_empty());
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Reads HTTP/2 past the counter of frames. Behind a burst of heads the connection waits for its next turn, so that
+/// their requests are dealt with before more of them are read into memory.
+fn poll_followed<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    activity: &Activity,
+    (frames, held): (&mut Frames, &mut BytesMut),
+    cx: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    frames.turn(activity.turns.load(Ordering::Relaxed));
+    if frames.is_burst() {
+        cx.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    let before = buffer.filled().len();
+    if held.is_empty() {
+        ready!(Pin::new(stream).poll_read(cx, buffer))?;
+    } else {
+        let length = held.len().min(buffer.remaining());
+        buffer.put_slice(&held.split_to(length));
+    }
+    let read = &buffer.filled()[before..];
+    if read.is_empty() {
+        return Poll::Ready(Ok(()));
+    }
+    let passed = frames.follow(read);
+    if passed < read.len() {
+        let rest = std::mem::take(held);
+        held.extend_from_slice(&read[passed..]);
+        held.extend_from_slice(&rest);
+        buffer.set_filled(before + passed);
+    }
+    activity.read_http2(frames);
+    Poll::Ready(Ok(()))
+}
+
+/// What there is to refuse: what the gate found, or a head that is not whole in time.
+fn due(activity: &Activity, sieve: &mut Sieve<Requests>) -> Option<Fault<ProxyError>> {
+    let late = || activity.late.load(Ordering::Relaxed) && sieve.at_head();
+    late().then_some(Fault { why: ProxyError::HeadTimeout, whole: true }).or_else(|| sieve.fault())
+}
+
+/// Refuses the message that is being judged; one whose head has passed can only be broken off.
+fn refuse(activity: &Activity, sieve: &mut Sieve<Requests>, fault: Fault<ProxyError>) -> io::Result<()> {
+    if !fault.whole {
+        sieve.shut(&[]);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the request body is broken"));
+    }
+    let number = sieve.messages().wrapping_add(1);
+    if activity.refusal.set((number, fault.why)).is_ok() {
+        let stand_in = stand_in(sieve.held());
+        sieve.shut(&stand_in);
+    }
+    activity.partial(false);
+    Ok(())
+}
+
+/// Octets that are kept of what a client sends before it is known whether its connection is upgraded.
+const MOST_HELD: usize = 64 * 1024;
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {

@@ -37,6 +37,8 @@ pub(crate) struct Downstream {
     pub(crate) port_field: HeaderValue,
     pub(crate) activity: Arc<Activity>,
     in_flight: Cell<u32>,
+    /// Requests that began.
+    begun: Cell<u32>,
     /// Counts the connection until its last request, upgraded ones included, has ended.
     _guards: Guards,
 }
@@ -64,7 +66,6 @@ impl Downstream {
             IpAddr::V6(address) => address.to_string(),
         };
         let client_field = HeaderValue::from_str(&text).expect("an address is a field value");
-        let in_flight = Cell::new(0);
         Self {
             worker,
             client,
@@ -74,8 +75,20 @@ impl Downstream {
             client_field,
             port_field: port.into(),
             activity,
-            in_flight,
+            in_flight: Cell::new(0),
+            begun: Cell::new(0),
             _guards: guards,
+        }
+    }
+}
+
+impl Downstream {
+    /// Counts a request in; why it is refused, if what came is only the stand-in for one that the gate refused.
+    pub(crate) fn admit(&self) -> Result<(), ProxyError> {
+        self.begun.set(self.begun.get().wrapping_add(1));
+        match self.activity.refusal() {
+            Some((number, error)) if number == self.begun.get() => Err(error),
+            _ => Ok(()),
         }
     }
 }
@@ -98,7 +111,7 @@ impl Drop for Busy {
         let left = self.0.in_flight.get() - 1;
         self.0.in_flight.set(left);
         if left == 0 {
-            self.0.activity.enter(Phase::Idle);
+            self.0.activity.rest();
         }
     }
 }
@@ -231,6 +244,7 @@ impl Drop for Exchange {
 fn limit_of(error: ProxyError) -> Option<Limit> {
     match error {
         ProxyError::TooLarge(limit) | ProxyError::BodyTimeout(limit) => Some(limit),
+        ProxyError::HeadTimeout => Some(Limit::Head),
         ProxyError::BodyTooLarge => Some(Limit::BodySize),
         ProxyError::Loop => Some(Limit::Hops),
         ProxyError::Timeout => Some(Limit::UpstreamResponse),

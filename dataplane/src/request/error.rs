@@ -30,6 +30,12 @@ pub(crate) enum ProxyError {
     Malformed(&'static str),
     /// A size limit of the head.
     TooLarge(Limit),
+    /// The head did not come in time.
+    HeadTimeout,
+    /// A version of HTTP that is not spoken here.
+    Version,
+    /// The body has a coding that nobody here can undo.
+    Coding,
     /// The body is larger than allowed.
     BodyTooLarge,
     /// The body fell silent or came too slowly.
@@ -74,6 +80,9 @@ impl ProxyError {
         match self {
             Self::Malformed(_)
             | Self::TooLarge(_)
+            | Self::HeadTimeout
+            | Self::Version
+            | Self::Coding
             | Self::BodyTooLarge
             | Self::BodyTimeout(_)
             | Self::BodyBroken
@@ -99,6 +108,9 @@ impl ProxyError {
         match self {
             Self::Malformed(_) => "malformed",
             Self::TooLarge(limit) => limit.label(),
+            Self::HeadTimeout => "head_timeout",
+            Self::Version => "version",
+            Self::Coding => "coding",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyBroken => "body_broken",
@@ -126,6 +138,9 @@ impl ProxyError {
             self,
             Self::Malformed(_)
                 | Self::TooLarge(_)
+                | Self::HeadTimeout
+                | Self::Version
+                | Self::Coding
                 | Self::BodyTooLarge
                 | Self::BodyTimeout(_)
                 | Self::BodyBroken

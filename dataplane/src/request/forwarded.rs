@@ -132,8 +132,13 @@ fn drop_named_by_connection(headers: &mut HeaderMap) {
 /// HTTP/2 clients may split cookies; HTTP/1 knows one field (RFC 9113 section 8.2.3).
 fn join_crumbs(headers: &mut HeaderMap) {
     let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let many = crumbs.len() > FEW_CRUMBS;
     if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
         headers.insert(COOKIE, joined);
+    }
+    if many {
+        // A map keeps the room that it once had, and this one lives on in the connection that it is sent on.
+        *headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     }
 }
 
@@ -218,6 +223,9 @@ pub(crate) fn rewrite_response(headers: &mut HeaderMap, upgraded: bool, trailers
         headers.insert(UPGRADE, protocol);
     }
 }
+
+/// Cookie fields whose room is not worth giving back.
+const FEW_CRUMBS: usize = 16;
 
 /// Whether a trailer may pass: none that frames, routes, authenticates or belongs to one hop (RFC 9110 section 6.5.1).
 pub(crate) fn trailer_passes(name: &HeaderName) -> bool {

@@ -29,6 +29,9 @@ pub(crate) fn check<'a, B>(request: &'a Request<B>, limits: &Limits, tls: bool) 
         return Err(ProxyError::Malformed("the method PRI is reserved"));
     }
     framing(request)?;
+    if request.version() == Version::HTTP_2 && request.headers().values().any(is_padded) {
+        return Err(ProxyError::Malformed("a field value begins or ends with a blank"));
+    }
     // HTTP/1.0 and HTTP/2 clients get no 100 from hyper; they must not wait for one for ever (RFC 9110 section 10.1.1).
     let mut expectations = request.headers().get_all(EXPECT).iter();
     if let Some(expect) = expectations.next()
@@ -86,6 +89,11 @@ fn framing<B>(request: &Request<B>) -> Result<(), ProxyError> {
         return Err(ProxyError::Malformed("the only Transfer-Encoding known is chunked"));
     }
     Ok(())
+}
+
+/// Whether blanks surround a value: HTTP/1 would lose them on the way, HTTP/2 forbids them (RFC 9113 section 8.2.1).
+fn is_padded(value: &HeaderValue) -> bool {
+    matches!(value.as_bytes(), [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
 
 fn scheme<B>(request: &Request<B>, tls: bool) -> Result<(), ProxyError> {

@@ -35,6 +35,8 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
     let form = Form::of(&request);
     let (version, head) = (request.version(), request.method() == Method::HEAD);
     let has_body = !request.body().is_end_stream();
+    // What a client sends behind the wish for an upgrade is for nobody when there is none.
+    let upgrade = head::websocket(&request) != Ok(false);
     let mut exchange = Exchange::begin(downstream.clone(), &request);
     let answered = AssertUnwindSafe(answer(&mut exchange, request)).catch_unwind().await;
     let answered = answered.unwrap_or_else(|_| {
@@ -51,7 +53,7 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
     };
     // What is left of the body would have to be read before the next request; how much it is nobody knows.
     let unread = has_body && exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_none());
-    if unread || exchange.error.is_some_and(ProxyError::closes) || downstream.worker.leaving() {
+    if unread || upgrade || exchange.error.is_some_and(ProxyError::closes) || downstream.worker.leaving() {
         close(&mut response, version);
     }
     if head {
@@ -76,6 +78,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let config = &downstream.worker.config;
     let secure = downstream.tls.is_some();
     exchange.request_id = Some(forwarded::request_id(request.headers(), &downstream));
+    downstream.admit()?;
     let head = head::check(&request, &config.limits, secure)?;
     let websocket = head::websocket(&request)?;
     if head.path == "*" {

@@ -15,8 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::judged::Judged;
 use crate::config::Config;
+use crate::gate::response::Line;
 use crate::listener::tcp;
+use crate::observe::metrics::WorkerMetrics;
 use crate::protocol::LocalExecutor;
 use crate::request::{ProxyError, RequestBody};
 
@@ -42,7 +45,7 @@ pub(crate) enum Transport {
 #[derive(Debug)]
 pub(crate) enum Sender {
     /// One request at a time.
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(http1::SendRequest<RequestBody>, Arc<Line>),
     /// Many at once, as far as the endpoint allows.
     Http2(http2::SendRequest<RequestBody>, Streams),
 }
@@ -70,12 +73,19 @@ pub(crate) async fn connect(
     transport: &Transport,
     http1: bool,
     config: &Config,
+    metrics: &Arc<WorkerMetrics>,
 ) -> Result<Sender, ProxyError> {
-    let opening = open(address, transport, http1, config);
+    let opening = open(address, transport, http1, config, metrics);
     tokio::time::timeout(config.upstream.connect, opening).await.unwrap_or(Err(ProxyError::ConnectTimeout))
 }
 
-async fn open(address: SocketAddr, transport: &Transport, http1: bool, config: &Config) -> Result<Sender, ProxyError> {
+async fn open(
+    address: SocketAddr,
+    transport: &Transport,
+    http1: bool,
+    config: &Config,
+    metrics: &Arc<WorkerMetrics>,
+) -> Result<Sender, ProxyError> {
     if matches!(transport, Transport::Broken) {
         return Err(ProxyError::ConnectTls);
     }
@@ -84,23 +94,25 @@ async fn open(address: SocketAddr, transport: &Transport, http1: bool, config: &
     let _ = tcp::configure(&stream, config.timers.probe);
     match transport {
         Transport::Clear(Protocol::H2c) if !http1 => http2_handshake(stream, config).await,
-        Transport::Clear(_) => http1_handshake(stream, config).await,
+        Transport::Clear(_) => http1_handshake(stream, config, metrics).await,
         Transport::Tls { config: ordinary, http1: only, name } => {
             let tls = TlsConnector::from(if http1 { only } else { ordinary }.clone());
             let stream = tls.connect(name.clone(), stream).await.map_err(|_| ProxyError::ConnectTls)?;
             match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => http2_handshake(stream, config).await,
-                _ => http1_handshake(stream, config).await,
+                _ => http1_handshake(stream, config, metrics).await,
             }
         }
         Transport::Broken => Err(ProxyError::ConnectTls),
     }
 }
 
-async fn http1_handshake<S>(stream: S, config: &Config) -> Result<Sender, ProxyError>
+async fn http1_handshake<S>(stream: S, config: &Config, metrics: &Arc<WorkerMetrics>) -> Result<Sender, ProxyError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let line = Arc::<Line>::default();
+    let stream = Judged::new(stream, line.clone(), metrics.clone(), RESPONSE_HEAD);
     let handshake = http1::Builder::new()
         .preserve_header_case(config.preserve_header_case)
         .max_header_size(RESPONSE_HEAD)
@@ -112,7 +124,7 @@ where
             tracing::trace!(%error, "upstream connection ended");
         }
     });
-    Ok(Sender::Http1(sender))
+    Ok(Sender::Http1(sender, line))
 }
 
 async fn http2_handshake<S>(stream: S, config: &Config) -> Result<Sender, ProxyError>

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -20,6 +21,7 @@ use super::answer::{Answer, accept};
 use super::connect::Transport;
 use super::pool::{EndpointPool, Lease, LentSender, Wanted};
 use crate::balance::Balancer;
+use crate::gate::response::{Asked, Refused};
 use crate::request::{Exchange, ProxyError, RequestBody, Upload, idempotent};
 use crate::worker::{RouteState, Worker};
 
@@ -206,10 +208,13 @@ impl<'a> Plan<'a> {
             Err(unopened) => return Err((Failure::Unsent(unopened.error, Box::new(request)), !unopened.tried)),
         };
         let sent = match lease.sender() {
-            LentSender::Http1(sender) => {
-                let mut request = shape(request, None);
-                let metrics = self.worker.metrics.clone();
-                hyper::ext::on_informational(&mut request, move |_| metrics.interim_dropped.inc());
+            LentSender::Http1(sender, line) => {
+                let request = shape(request, None);
+                line.ask(match request.method() {
+                    &Method::HEAD => Asked::Head,
+                    _ if self.upgrade => Asked::Upgrade,
+                    _ => Asked::Plain,
+                });
                 let sending = sender.try_send_request(request);
                 self.in_time(sending, upload).await
             }
@@ -323,6 +328,10 @@ fn classify(error: &hyper::Error) -> Failure {
     }
     let mut source = error.source();
     while let Some(cause) = source {
+        let refused = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if refused.is_some_and(|error| error.is::<Refused>()) {
+            return Failure::Sent(ProxyError::Protocol);
+        }
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
             let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away();
             return if refused && error.is_remote() { Failure::Refused } else { Failure::Sent(ProxyError::Reset) };

@@ -3,6 +3,7 @@
 mod answer;
 mod connect;
 mod forward;
+mod judged;
 mod pool;
 mod retry;
 pub mod tls;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{MOST_STREAMS, Sender, Streams, Transport, connect};
 use crate::config::Config;
+use crate::gate::response::Line;
 use crate::observe::metrics::{Limit, WorkerMetrics};
 use crate::request::{ProxyError, RequestBody};
 use crate::state::{EndpointState, InFlight};
@@ -43,6 +44,7 @@ pub(crate) struct EndpointPool {
 #[derive(Debug)]
 struct Idle {
     sender: http1::SendRequest<RequestBody>,
+    line: Arc<Line>,
     since: Instant,
     until: Instant,
 }
@@ -98,7 +100,7 @@ pub(crate) struct Lease {
 /// The lent sender.
 #[derive(Debug)]
 pub(crate) enum LentSender {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(http1::SendRequest<RequestBody>, Arc<Line>),
     Http2 { sender: http2::SendRequest<RequestBody>, _stream: Stream },
 }
 
@@ -188,21 +190,21 @@ impl EndpointPool {
             Wanted::Fresh | Wanted::Upgrade => return None,
         };
         loop {
-            let Idle { mut sender, since, until } = self.idle.borrow_mut().pop()?;
+            let Idle { mut sender, line, since, until } = self.idle.borrow_mut().pop()?;
             self.metrics.pool_idle.dec();
             let now = Instant::now();
-            if sender.is_closed() || now >= until {
+            if sender.is_closed() || !line.is_clean() || now >= until {
                 continue;
             }
             if now - since > longest_idle {
                 // Those below have been idle for even longer; this one goes back for a request that may use it.
                 self.metrics.pool_idle.inc();
-                self.idle.borrow_mut().push(Idle { sender, since, until });
+                self.idle.borrow_mut().push(Idle { sender, line, since, until });
                 return None;
             }
             // One that is not ready has octets to write that the endpoint does not take, or is closing.
             if sender.is_ready() || matches!(timeout(READY, sender.ready()).await, Ok(Ok(()))) {
-                return Some(LentSender::Http1(sender));
+                return Some(LentSender::Http1(sender, line));
             }
         }
     }
@@ -246,18 +248,19 @@ impl EndpointPool {
     }
 
     async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, Unopened> {
-        let sender = connect(self.endpoint.address, transport, upgrade, config).await.inspect_err(|error| {
-            self.metrics.connect_failures.inc();
-            if *error == ProxyError::ConnectTimeout {
-                self.metrics.limit(Limit::UpstreamConnect);
-            }
-        });
+        let sender =
+            connect(self.endpoint.address, transport, upgrade, config, &self.metrics).await.inspect_err(|error| {
+                self.metrics.connect_failures.inc();
+                if *error == ProxyError::ConnectTimeout {
+                    self.metrics.limit(Limit::UpstreamConnect);
+                }
+            });
         let sender = sender.map_err(|error| Unopened { error, tried: true })?;
         self.metrics.pool_opened.inc();
         Ok(match sender {
-            Sender::Http1(sender) => {
+            Sender::Http1(sender, line) => {
                 self.exclusive.set(!upgrade && transport.may_share());
-                LentSender::Http1(sender)
+                LentSender::Http1(sender, line)
             }
             Sender::Http2(sender, allowed) => {
                 self.exclusive.set(false);
@@ -277,7 +280,7 @@ impl EndpointPool {
     pub(crate) fn sweep(&self, now: Instant, keep: Duration) {
         let mut idle = self.idle.borrow_mut();
         let before = idle.len();
-        idle.retain(|idle| now < idle.until && !idle.sender.is_closed());
+        idle.retain(|idle| now < idle.until && !idle.sender.is_closed() && idle.line.is_clean());
         self.metrics.pool_idle.sub((before - idle.len()) as u64);
         self.shared.borrow_mut().retain(|connection| {
             let lent = &connection.lent;
@@ -299,15 +302,15 @@ impl EndpointPool {
         self.retired.get()
     }
 
-    fn give_back(&self, sender: http1::SendRequest<RequestBody>, keep: Duration) {
+    fn give_back(&self, sender: http1::SendRequest<RequestBody>, line: Arc<Line>, keep: Duration) {
         let mut idle = self.idle.borrow_mut();
         let full = idle.len() >= self.most_idle || self.metrics.pool_idle.get() >= self.share;
-        if sender.is_closed() || full || keep.is_zero() || self.retired.get() {
+        if sender.is_closed() || !line.is_clean() || full || keep.is_zero() || self.retired.get() {
             self.metrics.pool_discarded.inc();
             return;
         }
         let since = Instant::now();
-        idle.push(Idle { sender, since, until: since + keep });
+        idle.push(Idle { sender, line, since, until: since + keep });
         self.metrics.pool_idle.inc();
     }
 }
@@ -338,8 +341,8 @@ impl Lease {
     /// a connection on which nobody knows what the endpoint reads next.
     pub(crate) fn finish(mut self, sent: bool) {
         match self.sender.take() {
-            Some(LentSender::Http1(sender)) if sent => self.pool.give_back(sender, self.keep),
-            Some(LentSender::Http1(_)) => self.pool.metrics.pool_discarded.inc(),
+            Some(LentSender::Http1(sender, line)) if sent => self.pool.give_back(sender, line, self.keep),
+            Some(LentSender::Http1(..)) => self.pool.metrics.pool_discarded.inc(),
             Some(LentSender::Http2 { .. }) | None => {}
         }
     }

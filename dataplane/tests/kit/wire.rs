@@ -58,6 +58,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.until("\r\n\r\n")
     }
 
+    /// The next head, however long it takes to come; `None` at the end of the connection.
+    pub(crate) async fn next_head(&mut self) -> Option<String> {
+        while self.read.is_empty() {
+            if !self.fill().await {
+                return None;
+            }
+        }
+        Some(self.head().await)
+    }
+
     /// Everything up to and with `end`.
     #[track_caller]
     pub(crate) fn until<'a>(&'a mut self, end: &'a str) -> impl Future<Output = String> + 'a {
@@ -77,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let Ok(length) = tokio::time::timeout(PATIENCE, found).await else {
                 panic!("{end:?} never came at {place}");
             };
-            String::from_utf8(self.read.drain(..length).collect()).expect("text")
+            String::from_utf8_lossy(&self.read.drain(..length).collect::<Vec<_>>()).into_owned()
         }
     }
 
