@@ -137,10 +137,12 @@ func TestIngressesWithoutClass(t *testing.T) {
 	staysForeign(t, shared, namespace, "none", "none.test")
 }
 
-// With Roles only, Portico serves its namespace, reads nothing of the cluster and knows classes by name.
+// With Roles only, Portico serves its namespace, reads nothing of the cluster and knows classes by name; the name is its
+// own, or the Portico of the whole cluster would serve the same Ingresses.
 func TestSingleNamespace(t *testing.T) {
 	namespace, elsewhere := harness.Namespace(t), harness.Namespace(t)
-	p := harness.InstallPortico(t, harness.Install{Overlay: "overlays/single-namespace", Namespace: namespace, Replicas: 1})
+	p := harness.InstallPortico(t, harness.Install{Overlay: "overlays/single-namespace", Namespace: namespace,
+		Class: "tenant", Replicas: 1})
 	account := "system:serviceaccount:" + namespace + ":portico"
 	bindings, err := harness.Kubernetes().RbacV1().ClusterRoleBindings().List(harness.Short(t), metav1.ListOptions{})
 	if err != nil {
@@ -155,7 +157,7 @@ func TestSingleNamespace(t *testing.T) {
 	}
 	for _, n := range []string{namespace, elsewhere} {
 		harness.Deploy(t, n, harness.Echo{Name: "shop"})
-		harness.Apply(t, n, ingressYAML("shop", "portico", n+".test", "shop")+ingressYAML("other", "other", "other-"+n+".test", "shop"))
+		harness.Apply(t, n, ingressYAML("shop", p.Class, n+".test", "shop")+ingressYAML("other", "other", "other-"+n+".test", "shop"))
 	}
 	awaitServed(t, p, namespace, "shop", namespace+".test", "shop")
 	staysForeign(t, p, namespace, "other", "other-"+namespace+".test")
@@ -163,6 +165,6 @@ func TestSingleNamespace(t *testing.T) {
 
 	host := "tls." + namespace + ".test"
 	pair := harness.NewAuthority(t).Issue(t, host)
-	harness.Apply(t, namespace, pair.Secret("tls")+"---\n"+ingressYAML("tls", "portico", host, "shop", tlsLine(host, "tls")))
+	harness.Apply(t, namespace, pair.Secret("tls")+"---\n"+ingressYAML("tls", p.Class, host, "shop", tlsLine(host, "tls")))
 	awaitCertificate(t, p, host, pair, refreshed)
 }
