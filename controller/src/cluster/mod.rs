@@ -9,6 +9,8 @@ mod gate;
 mod numbers;
 mod patience;
 #[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;
 mod zone;
 

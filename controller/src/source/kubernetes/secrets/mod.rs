@@ -6,6 +6,8 @@
 
 mod access;
 mod named;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -52,6 +54,8 @@ pub(super) struct Secrets {
     tasks: JoinSet<()>,
     /// What has to be answered before anything is told; `None` once that is done.
     first: Option<BTreeSet<Key>>,
+    /// Whether it was told that a Secret is not waited for.
+    passed_over: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +64,8 @@ struct Watch {
     relist: Relist,
     /// Whether everything was listed once.
     whole: bool,
+    /// Whether listing failed for longer than a moment, so that what is needed is read by name meanwhile.
+    troubled: bool,
     task: AbortHandle,
 }
 
@@ -83,7 +89,7 @@ impl Secrets {
         let named = Named::new(connection.clone(), settings.secret_refresh);
         let (needed, known, pending, denied, watches, listings) = Default::default();
         let (access, asking, tasks, first) = (HashMap::new(), JoinSet::new(), JoinSet::new(), Some(BTreeSet::new()));
-        let (news, namespaced) = (mpsc::channel(super::NEWS), !settings.namespaces.is_empty());
+        let (news, namespaced, passed_over) = (mpsc::channel(super::NEWS), !settings.namespaces.is_empty(), false);
         Self {
             connection,
             namespaced,
@@ -101,6 +107,7 @@ impl Secrets {
             asking,
             tasks,
             first,
+            passed_over,
         }
     }
 
@@ -158,7 +165,7 @@ impl Secrets {
                 first.insert(key.clone());
             }
             // A watch that begins will tell of it.
-            if self.watch_of(key).is_none_or(|watch| watch.whole) {
+            if self.watch_of(key).is_none_or(|watch| watch.whole || watch.troubled) {
                 self.named.add(key.clone());
             }
         }
@@ -242,7 +249,7 @@ impl Secrets {
         self.listings += 1;
         let listing = Listing::<Secret>::new(id, api, Some(SELECTOR), self.connection.clone(), self.news.0.clone());
         let task = self.tasks.spawn(listing.run());
-        self.watches.insert(id, Watch { scope, relist: Relist::default(), whole: false, task });
+        self.watches.insert(id, Watch { scope, relist: Relist::default(), whole: false, troubled: false, task });
     }
 
     /// Ends a watch. What is needed is read by name from now on, and stays known until that says otherwise.
@@ -282,6 +289,12 @@ impl Secrets {
             }
             What::Trouble(failure) => {
                 let scope = watch.scope.clone();
+                if !watch.whole && !std::mem::replace(&mut watch.troubled, true) {
+                    // One Secret that the API cannot decrypt fails every listing; the others can be had by name.
+                    let here = |key: &&Key| scope.as_ref().is_none_or(|it| *it == key.namespace);
+                    let unknown = self.needed.iter().filter(here).filter(|key| !self.known.contains(key));
+                    unknown.for_each(|key| self.named.add(key.clone()));
+                }
                 if matches!(failure, Failure::Refused(Refusal { code: 403, .. }))
                     && let Some(access) = self.access.get_mut(&scope).filter(|access| access.next.is_some())
                 {
@@ -350,7 +363,14 @@ impl Secrets {
         let unanswered = || first && !watched;
         match answer {
             Answer::Failed(failure) => {
-                return tracing::debug!("reading Secret {}/{}: {failure}", key.namespace, key.name);
+                tracing::debug!("reading Secret {}/{}: {failure}", key.namespace, key.name);
+                if self.first.as_ref().is_some_and(|first| first.contains(key)) && self.named.is_stuck(key) {
+                    if !std::mem::replace(&mut self.passed_over, true) {
+                        self.complain(stuck(key, &failure)).await;
+                    }
+                    self.settle(key);
+                }
+                return;
             }
             Answer::Denied(failure) => {
                 let nowhere = self.access.get(&Some(key.namespace.clone())).is_none_or(|it| it.allowed == Some(false));
@@ -412,7 +432,7 @@ impl Secrets {
 
     async fn flush(&mut self) -> Result<(), Unheard> {
         if let Some(first) = &self.first {
-            let begins = self.watches.values().any(|watch| watch.scope.is_none() && !watch.whole);
+            let begins = self.watches.values().any(|watch| watch.scope.is_none() && !watch.whole && !watch.troubled);
             if !first.is_empty() || begins {
                 return Ok(());
             }
@@ -451,6 +471,14 @@ fn denied(key: &Key, failure: &Failure) -> String {
     format!(
         "Secret {namespace}/{name}, and maybe others, cannot be read: {failure}; allow `get` of `secrets` to Portico's \
          ServiceAccount there, or `list` and `watch`; what was read before stays in effect"
+    )
+}
+
+fn stuck(key: &Key, failure: &Failure) -> String {
+    let Key { namespace, name } = key;
+    format!(
+        "Secret {namespace}/{name}, and maybe others, cannot be read: {failure}; hosts whose certificate it holds get the \
+         default one, everything else is served; `kubectl get secret` shows whether the API server can read it at all"
     )
 }
 

@@ -35,6 +35,8 @@ struct Entry {
     answered: bool,
     /// How often in a row it was refused by an API that may not know our roles yet.
     refusals: u32,
+    /// Since when every answer was an error.
+    failing: Option<Instant>,
 }
 
 /// What tells two versions of a Secret apart, as long as the API was not away in between.
@@ -93,6 +95,12 @@ impl Named {
         self.entries.len()
     }
 
+    /// Whether the API answers only errors when asked for this Secret, for longer than a moment: it cannot be decrypted, say.
+    pub(super) fn is_stuck(&self, key: &Key) -> bool {
+        let failing = self.entries.get(key).and_then(|entry| entry.failing);
+        failing.is_some_and(|since| since.elapsed() >= STUCK)
+    }
+
     /// The next answer, and whether it is the first one about this Secret. Can be dropped and asked again.
     pub(super) async fn next(&mut self) -> (Key, Answer, bool) {
         loop {
@@ -137,6 +145,12 @@ impl Named {
                 Answer::Failed(failure)
             }
             other => other,
+        };
+        entry.failing = match &answer {
+            // That the API is away says nothing of this Secret.
+            Answer::Failed(Failure::Away(_)) => None,
+            Answer::Failed(_) => entry.failing.or_else(|| Some(Instant::now())),
+            Answer::Found(..) | Answer::Same | Answer::Absent | Answer::Denied(_) => None,
         };
         let wait = match &answer {
             // The gate holds it back.
@@ -207,4 +221,6 @@ const FIRST_AT_ONCE: usize = 64;
 const AT_ONCE: usize = 16;
 /// As often a 403 is not believed while the API has only just come up: about a second.
 const REFUSALS: u32 = 3;
+/// After this time without any other answer than errors, one Secret is not waited for.
+const STUCK: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
