@@ -123,7 +123,7 @@ impl Cluster {
         let (mut writers, mut leases) = (JoinSet::new(), JoinSet::new());
         writers.spawn(writer.run(stopped.clone()));
         writers.spawn(events.run(stopped));
-        leases.spawn(lease.run(released));
+        leases.spawn(compete(lease, state.clone(), released));
         Some(Writing { stop, writers, release, lease: leases })
     }
 }
@@ -152,6 +152,18 @@ impl Writing {
     }
 }
 
+/// Wants the Lease once there is a first table: a replica that cannot read the objects must not speak for those that can.
+async fn compete(lease: Lease, state: Arc<State>, mut released: watch::Receiver<bool>) {
+    let mut changes = state.changes();
+    while state.current().compiled.is_none() {
+        tokio::select! {
+            Ok(()) = changes.changed() => {}
+            _ = released.wait_for(|released| *released) => return,
+        }
+    }
+    lease.run(released).await;
+}
+
 /// Tells the engine of the zone once it is known.
 async fn tell_zone(mut zone: watch::Receiver<Option<String>>, events: mpsc::Sender<Event>) {
     let known = zone.wait_for(Option::is_some).await.ok().and_then(|zone| zone.clone());
@@ -164,3 +176,23 @@ async fn tell_zone(mut zone: watch::Receiver<Option<String>>, events: mpsc::Send
 
 /// How long the end of a replica may take beyond its drain: the pod's grace goes on.
 const LONGEST_END: Duration = Duration::from_secs(7);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::scripted::{api, connected, refusal};
+
+    #[tokio::test]
+    async fn replica_without_a_table_never_asks_for_the_lease() {
+        let api = api(|_: &str| refusal(404, "none")).await;
+        let (connection, _) = connected(&api).await;
+        let lease = Lease::new(&connection, leader::Settings::new("n", "l", "us"), leader::Numbers::default());
+        let leading = lease.leading();
+        let (release, released) = watch::channel(false);
+        let competing = tokio::spawn(compete(lease, Arc::default(), released));
+        tokio::task::yield_now().await;
+        release.send_replace(true);
+        competing.await.expect("it ends");
+        assert!(!*leading.borrow() && api.heads() == 0);
+    }
+}

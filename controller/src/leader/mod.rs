@@ -7,6 +7,8 @@
 
 mod numbers;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -234,16 +236,34 @@ impl Lease {
         // First say so, then let go: nobody acts on a Lease that may be another's already.
         self.renewed = None;
         self.settle(Instant::now());
-        let Some(observed) = self.observed.as_ref().filter(|_| ours) else { return };
-        let released = observed.released(Timestamp::now());
-        let (name, params) = (&self.settings.name, PostParams::default());
-        match timeout(RELEASE, self.api.replace(name, &params, &released)).await {
-            Ok(Ok(_)) => tracing::info!(lease = %name, "let the Lease go"),
-            Ok(Err(error)) => {
-                tracing::warn!(lease = %name, "could not let the Lease go: {}", self.explain(&Failure::of(&error)))
-            }
-            Err(_) => tracing::warn!(lease = %name, "could not let the Lease go in time"),
+        if !ours {
+            return;
         }
+        match timeout(RELEASE, self.let_go()).await {
+            Ok(Ok(())) => tracing::info!(lease = %self.settings.name, "let the Lease go"),
+            Ok(Err(error)) => {
+                let reason = self.explain(&Failure::of(&error));
+                tracing::warn!(lease = %self.settings.name, "could not let the Lease go: {reason}")
+            }
+            Err(_) => tracing::warn!(lease = %self.settings.name, "could not let the Lease go in time"),
+        }
+    }
+
+    /// Lets go what is ours. A renewal that was cut off may have arrived all the same: then it is read first.
+    async fn let_go(&mut self) -> Result<(), kube::Error> {
+        for again in [true, false] {
+            if self.observed.is_none() {
+                self.look().await?;
+            }
+            let ours = self.observed.as_ref().filter(|it| it.holder() == Some(&self.settings.identity));
+            let Some(observed) = ours else { return Ok(()) };
+            let released = observed.released(Timestamp::now());
+            match self.api.replace(&self.settings.name, &PostParams::default(), &released).await {
+                Err(kube::Error::Api(status)) if again && status.code == 409 => self.observed = None,
+                other => return other.map(drop),
+            }
+        }
+        Ok(())
     }
 }
 
