@@ -198,7 +198,8 @@ impl Events {
         let now = Instant::now();
         let Some(waiting) = self.queue.pop(now) else { return };
         let sent = timeout(LONGEST, self.sink.send(&waiting.telling, now)).await;
-        match sent.unwrap_or_else(|_| Err(Failure::Away("no answer in time".to_owned()))) {
+        // One slow answer, maybe that of a webhook, does not mean that the API is away.
+        match sent.unwrap_or_else(|_| Err(Failure::Cut("no answer in time".to_owned()))) {
             Ok(fate) => self.numbers.count(fate),
             Err(failure) => self.failed(waiting, &failure),
         }

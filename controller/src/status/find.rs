@@ -24,7 +24,7 @@ pub(super) enum Origin {
     Service(Key),
     /// Nodes that run ready replicas.
     Nodes { pod: Key, internal: bool },
-    /// Nobody.
+    /// Nobody; nodes may not be looked at.
     None,
 }
 
@@ -51,7 +51,7 @@ impl Origin {
                 Some(some(key, address::of_service(&service.value)))
             }
             Self::Nodes { .. } => None,
-            Self::None => Some(Err(format!("nothing says which addresses to write; {REMEDY}"))),
+            Self::None => Some(Err(format!("nothing says which addresses to write; {REMEDY_ALONE}"))),
         }
     }
 
@@ -59,7 +59,7 @@ impl Origin {
     pub(super) async fn ask(self, client: Client) -> Found {
         match self {
             Self::Flags(addresses) => Ok(addresses),
-            Self::None => Err(REMEDY.to_owned()),
+            Self::None => Err(REMEDY_ALONE.to_owned()),
             Self::Service(key) => of_service(client, &key).await,
             Self::Nodes { pod, internal } => of_nodes(client, &pod, internal).await,
         }
@@ -100,6 +100,8 @@ async fn of_nodes(client: Client, pod: &Key, internal: bool) -> Found {
     Ok(addresses)
 }
 
+/// Where nodes are not read, or nobody said which pod this is.
+const REMEDY_ALONE: &str = "set --publish-service or --publish-status-address";
 const REMEDY: &str = "set --publish-service, --publish-status-address or --publish-node-internal-addresses";
 /// Nodes whose addresses are written, the most.
 const MOST: usize = 64;

@@ -32,7 +32,8 @@ pub(super) async fn write(connection: Connection, key: Key, write: Write) -> (Ke
     let answer = match timeout(LONGEST, attempt(&api, &key.name, &write)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => Answer::Failed(Failure::of(&error)),
-        Err(_) => Answer::Failed(Failure::Away("no answer in time".to_owned())),
+        // One slow answer, maybe that of a webhook, does not mean that the API is away.
+        Err(_) => Answer::Failed(Failure::Cut("no answer in time".to_owned())),
     };
     (key, write, answer)
 }
