@@ -26,7 +26,11 @@ impl Status {
     fn ready(&self) -> Reply {
         match self.state.phase() {
             Phase::Ready => Reply::text(StatusCode::OK, "ok"),
-            Phase::Starting => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "starting: no table was published yet"),
+            Phase::Starting => {
+                let why = self.state.trouble().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+                let text = format!("starting: no table was published yet{why}");
+                Reply::text(StatusCode::SERVICE_UNAVAILABLE, &text)
+            }
             Phase::Draining => Reply::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
         }
     }

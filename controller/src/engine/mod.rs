@@ -131,6 +131,7 @@ impl Engine {
                 tracing::warn!("{trouble}");
                 self.state.set_trouble(trouble);
             }
+            Event::Calm => self.state.clear_trouble(),
             Event::Zone(zone) => self.store.set_zone(zone),
         }
     }

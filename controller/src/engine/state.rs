@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    /// The last trouble that the source told of.
+    /// The last trouble that the source told of, while it lasts as far as the source says.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.trouble.load().as_ref().clone()
@@ -133,6 +133,10 @@ impl State {
         let (from, to) = (Phase::Starting as u8, Phase::Ready as u8);
         // Refused when it is draining already, which stands.
         let _ = self.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    pub(super) fn clear_trouble(&self) {
+        self.trouble.store(Arc::default());
     }
 
     pub(super) fn set_trouble(&self, trouble: String) {

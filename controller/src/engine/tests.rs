@@ -131,6 +131,8 @@ async fn first_listing_is_published_and_reported() {
     bench.events.send(Event::Trouble("lost sight".to_owned())).await.expect("the engine runs");
     wait_until("the trouble", async || bench.state.trouble().ok_or("none")).await;
     assert_eq!(bench.state.phase(), Phase::Starting, "a part of a listing is no table");
+    bench.events.send(Event::Calm).await.expect("the engine runs");
+    wait_until("calm", async || bench.state.trouble().map_or(Ok(()), Err)).await;
     bench.list(&(ingress("/") + SERVICE)).await;
     let current = bench.until_code(Code::NoEndpoints, true).await;
     assert_eq!((current.table.generation(), bench.state.phase()), (1, Phase::Ready));

@@ -25,6 +25,8 @@ pub enum Event {
     Change(Change),
     /// Something stands in the way of watching; what was told before stays valid.
     Trouble(String),
+    /// Nothing stands in the way of watching any more.
+    Calm,
     /// The zone that this process runs in, for topology hints.
     Zone(String),
 }

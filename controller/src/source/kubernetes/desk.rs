@@ -122,6 +122,7 @@ impl Desk {
                 scope.listed = true;
                 if std::mem::take(&mut scope.troubled) {
                     tracing::info!("{} can be read again", scope.resource.as_str());
+                    return self.calm().await;
                 }
             }
             What::Changed(steps) => {
@@ -195,11 +196,18 @@ impl Desk {
                 if let Some(since) = self.away.take() {
                     let away = since.elapsed().as_secs_f64();
                     tracing::info!("the API at {} answers again, after {away:.1} s", self.connection.gate);
+                    return self.calm().await;
                 }
                 Ok(())
             }
             Reach::Away(_) | Reach::Hopeful => Ok(()),
         }
+    }
+
+    /// Says so when nothing stands in the way any more.
+    async fn calm(&self) -> Result<(), Unheard> {
+        let calm = self.away.is_none() && self.scopes.iter().all(|scope| !scope.troubled);
+        if calm { self.send(Event::Calm).await } else { Ok(()) }
     }
 
     async fn send(&self, event: Event) -> Result<(), Unheard> {
