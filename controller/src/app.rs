@@ -184,6 +184,7 @@ impl App {
             unguarded: settings.options.external_name_unguarded,
             own: addresses.dataplane.iter().copied().chain([addresses.status, addresses.admin]).collect(),
             api_server: api_server(&origin),
+            api_endpoints: Arc::default(),
         };
         let dns = Dns::new(dns::Settings {
             resolver: settings.resolver,

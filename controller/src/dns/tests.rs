@@ -68,7 +68,7 @@ async fn addresses_follow_the_name() {
 
 #[tokio::test]
 async fn what_is_wrong_is_told() {
-    let guard = Guard { unguarded: false, own: Vec::new(), api_server: vec![ip("10.96.0.1")] };
+    let guard = Guard { api_server: vec![ip("10.96.0.1")], ..Guard::default() };
     let (service, dns) = start(guard).await;
     service.set("inside.test", &[ip("127.0.0.1"), ip("10.96.0.1"), ip("203.0.113.1")]);
     let mut problems = dns.problems();

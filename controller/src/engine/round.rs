@@ -2,6 +2,7 @@
 //! to measure itself.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ impl Stage {
         let begun = Instant::now();
         let Compiled { ir, mut endpoints, report, served, ours, next_boundary } = (self.compile)(snapshot);
         let took = begun.elapsed();
+        self.guard.learn(api_endpoints(snapshot));
         let problems = self.restrict(snapshot, &mut endpoints);
         let is_first = previous.generation() == 0;
         let (mut table, mut keys) = (None, None);
@@ -86,6 +88,7 @@ impl Stage {
         let mut sets = touched
             .map(|upstream| (upstream.name.clone(), Arc::new(portico_compile::endpoints(snapshot, &upstream.name))))
             .collect::<HashMap<_, _>>();
+        self.guard.learn(api_endpoints(snapshot));
         self.restrict(snapshot, &mut sets);
         swap(&self.publisher, table, &sets, moments)
     }
@@ -124,6 +127,21 @@ impl Stage {
         }
         problems
     }
+}
+
+/// Where the API server listens: the endpoints of the Service through which pods reach it, as far as they may be read.
+fn api_endpoints(snapshot: &Snapshot) -> BTreeSet<SocketAddr> {
+    let slices = snapshot.slices.get(&Key::new("default", "kubernetes")).into_iter().flat_map(|it| it.values());
+    let mut found = BTreeSet::new();
+    for slice in slices {
+        let ports = slice.value.ports.iter().flatten().filter_map(|port| u16::try_from(port.port?).ok());
+        let ports: Vec<_> = ports.collect();
+        let addresses = slice.value.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
+        for address in addresses.filter_map(|address| address.parse::<IpAddr>().ok()) {
+            found.extend(ports.iter().map(|port| SocketAddr::new(address.to_canonical(), *port)));
+        }
+    }
+    found
 }
 
 /// The Service of an upstream.

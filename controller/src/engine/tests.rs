@@ -249,12 +249,35 @@ async fn external_names_are_resolved_and_guarded() {
     let told = refused.report.diagnostics().iter().find(|it| it.code == Code::ExternalNameRefused).expect("it is told");
     assert_eq!(told.message, "203.0.113.9:80 is the API server and is not used");
     assert!(told.location.is_some(), "{told}");
+    // Where the API server listens behind its Service is refused, too, and nothing else of that machine.
+    bench.update(&(API_SERVER.to_owned() + &external("203.0.113.10"))).await;
+    let refused = "203.0.113.10:80 is the API server";
+    bench.until("the refusal", |current| format!("{:?}", current.report).contains(refused)).await;
+    bench.update(&external("203.0.113.11")).await;
+    bench.until("another port", |current| endpoints(current) == ["203.0.113.11:80"]).await;
     bench.update(&external("missing.test")).await;
     bench.until("what is wrong", |current| format!("{:?}", current.report).contains("does not exist")).await;
     service.set("missing.test", &["203.0.113.2".parse().expect("an address")]);
     bench.until("it to heal", |current| endpoints(current) == ["203.0.113.2:80"]).await;
     bench.until_code(Code::ExternalNameRefused, false).await;
 }
+
+const API_SERVER: &str = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+endpoints: [{addresses: [203.0.113.10]}]
+ports: [{name: https, port: 80}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: kubernetes-2, labels: {kubernetes.io/service-name: kubernetes}}
+addressType: IPv4
+endpoints: [{addresses: [203.0.113.11]}]
+ports: [{name: https, port: 6443}]
+---
+";
 
 const HOLD_OFF: Duration = Duration::from_millis(20);
 
