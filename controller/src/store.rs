@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use portico_compile::{AnyObject, Key, Object, Options, SERVICE_LABEL, SecretEntry, Snapshot, secret};
+use portico_compile::{AnyObject, Key, Object, Options, SecretEntry, Slice, Snapshot, secret};
 use portico_shared::ir::CertificateName;
 use portico_shared::{Diagnostic, Kind, ObjectRef};
 
@@ -198,7 +197,7 @@ impl Store {
         }
     }
 
-    fn upsert_slice(&mut self, slice: Arc<Object<EndpointSlice>>) {
+    fn upsert_slice(&mut self, slice: Arc<Object<Slice>>) {
         let key = slice.key();
         let service = service_of(&slice);
         let before = service.as_ref().and_then(|service| self.snapshot.slices.get(service)?.get(&key.name));
@@ -310,9 +309,8 @@ fn difference(snapshot: &Snapshot, object: &AnyObject) -> Difference {
 }
 
 /// The Service that an EndpointSlice belongs to.
-fn service_of(slice: &Object<EndpointSlice>) -> Option<Key> {
-    let name = slice.value.metadata.labels.as_ref()?.get(SERVICE_LABEL)?;
-    Some(Key { namespace: slice.reference.namespace.clone(), name: name.as_str().into() })
+fn service_of(slice: &Object<Slice>) -> Option<Key> {
+    Some(Key { namespace: slice.reference.namespace.clone(), name: slice.value.service.clone()? })
 }
 
 fn upsert_secret(secrets: &mut BTreeMap<Key, SecretEntry>, object: Arc<Object<Secret>>) {

@@ -9,8 +9,12 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portico_compile::{AnyObject, Options, Snapshot, compile};
+use portico_compile::{AnyObject, Options, Snapshot, compile, compile_after};
 use portico_shared::table::RoutingTable;
+
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[allow(clippy::print_stdout)]
 fn main() {
@@ -44,7 +48,7 @@ fn measure(snapshot: &Snapshot) -> (Duration, usize, usize) {
 fn table(snapshot: &Snapshot) {
     let build = |snapshot: &Snapshot, previous: &RoutingTable| {
         let start = Instant::now();
-        let compiled = compile(snapshot);
+        let compiled = compile_after(snapshot, previous.ir());
         let changed = compiled.ir != **previous.ir();
         let compiled_at = start.elapsed();
         let table = RoutingTable::build(Arc::new(compiled.ir), previous, |name| compiled.endpoints.get(name).cloned());

@@ -7,7 +7,7 @@ mod cluster;
 use std::sync::Arc;
 
 use allocation_counter::{AllocationInfo, measure};
-use portico_compile::{AnyObject, Options, Snapshot, compile};
+use portico_compile::{AnyObject, Options, Snapshot, compile_after};
 use portico_shared::table::RoutingTable;
 
 const INGRESSES: usize = 10_000;
@@ -42,7 +42,11 @@ fn main() {
 fn round(name: &str, snapshot: &Snapshot, table: &mut RoutingTable) {
     let routes = 4 * snapshot.ingresses.len();
     let mut compiled = None;
-    print(&format!("{name} compile, by route"), routes, measure(|| compiled = Some(compile(snapshot))));
+    print(
+        &format!("{name} compile, by route"),
+        routes,
+        measure(|| compiled = Some(compile_after(snapshot, table.ir()))),
+    );
     let Some(compiled) = compiled else { return };
     let built = measure(|| {
         let ir = Arc::new(compiled.ir);

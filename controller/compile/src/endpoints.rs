@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::core::v1::{Service, ServicePort};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use portico_shared::{Code, EndpointSet};
 
 use crate::report::{Problem, Reporter, quote};
-use crate::service::{is_tcp, numeric_target, valid};
+use crate::service::{numeric_target, valid};
+use crate::slice::{Address, Family, Pod, Slice, SliceEndpoint};
 use crate::snapshot::{Object, Snapshot};
 
 /// What the slices of a Service say of one port.
@@ -43,12 +43,7 @@ pub(crate) enum Lack {
 /// One endpoint of a slice that can be connected to.
 struct Candidate<'a> {
     address: SocketAddr,
-    pod: Option<&'a str>,
-    /// Zones the endpoint is meant for; empty without a hint.
-    zones: Vec<&'a str>,
-    ready: bool,
-    /// Serving though it terminates.
-    terminating: bool,
+    endpoint: &'a SliceEndpoint,
 }
 
 /// Gathers the endpoints of a Service's port.
@@ -73,9 +68,11 @@ pub(crate) fn gather(
         if gathered.app_protocol.is_none() {
             gathered.app_protocol = app_protocol.map(str::to_owned);
         }
-        for (index, endpoint) in slice.value.endpoints.iter().flatten().enumerate() {
+        candidates.reserve(slice.value.endpoints.len());
+        for (index, endpoint) in slice.value.endpoints.iter().enumerate() {
             let address = address(slice, index, endpoint, snapshot.options.local_endpoints, report);
-            candidates.extend(address.map(|address| Candidate::new(SocketAddr::new(address, number), endpoint)));
+            let candidate = |address| Candidate { address: SocketAddr::new(address, number), endpoint };
+            candidates.extend(address.map(candidate));
         }
     }
     if !candidates.is_empty() {
@@ -88,62 +85,40 @@ pub(crate) fn gather(
     gathered
 }
 
-impl<'a> Candidate<'a> {
-    fn new(address: SocketAddr, endpoint: &'a Endpoint) -> Self {
-        let conditions = endpoint.conditions.as_ref();
-        let zones = endpoint.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten());
-        // What is absent counts as ready and serving, and as not terminating.
-        Self {
-            address,
-            pod: endpoint.target_ref.as_ref().and_then(|reference| reference.uid.as_deref()),
-            zones: zones.map(|zone| zone.name.as_str()).collect(),
-            ready: conditions.and_then(|c| c.ready).unwrap_or(true),
-            terminating: conditions.and_then(|c| c.serving).unwrap_or(true)
-                && conditions.and_then(|c| c.terminating).unwrap_or(false),
-        }
-    }
-}
-
 /// The port's number and `appProtocol` in a slice.
-fn port_in<'a>(slice: &'a EndpointSlice, port: &ServicePort) -> Result<(u16, Option<&'a str>), Lack> {
-    if !matches!(slice.address_type.as_str(), "IPv4" | "IPv6") {
+fn port_in<'a>(slice: &'a Slice, port: &ServicePort) -> Result<(u16, Option<&'a str>), Lack> {
+    if slice.family == Family::Other {
         return Err(Lack::Slices);
     }
-    let ports = slice.ports.as_deref().unwrap_or_default();
-    let name = |name: &Option<String>| name.as_deref().unwrap_or_default().to_owned();
-    let named =
-        |candidate: &&EndpointPort| name(&candidate.name) == name(&port.name) && is_tcp(candidate.protocol.as_deref());
-    let found = ports.iter().find(named);
-    if found.is_none() && !ports.is_empty() {
+    let name = port.name.as_deref().unwrap_or_default();
+    let found = slice.ports.iter().find(|candidate| *candidate.name == *name && candidate.tcp);
+    if found.is_none() && !slice.ports.is_empty() {
         return Err(Lack::Port);
     }
     // No port, or a port without number: the slice speaks of all ports, the Service knows which is meant.
-    let number = found.and_then(|found| found.port).or_else(|| numeric_target(port));
+    let number = found.and_then(|found| found.number).or_else(|| numeric_target(port));
     Ok((number.and_then(valid).ok_or(Lack::Number)?, found.and_then(|found| found.app_protocol.as_deref())))
 }
 
 /// The endpoint's first address, when it may be connected to.
 fn address(
-    slice: &Object<EndpointSlice>,
+    slice: &Object<Slice>,
     index: usize,
-    endpoint: &Endpoint,
+    endpoint: &SliceEndpoint,
     local: bool,
     report: &mut Reporter,
 ) -> Option<IpAddr> {
     let field = || format!("endpoints[{index}].addresses[0]");
-    let text = endpoint.addresses.first()?;
-    let wanted = slice.value.address_type.as_str();
-    let parsed = text.parse().ok().filter(|address| match address {
-        IpAddr::V4(_) => wanted == "IPv4",
-        IpAddr::V6(_) => wanted == "IPv6",
-    });
-    let Some(address) = parsed else {
-        let message = format!("{} is not an {wanted} address; the endpoint is left out", quote(text));
-        report.add(
-            slice,
-            Problem::error(Code::ObjectInvalid, field(), message).hint("write an address of the slice's addressType"),
-        );
-        return None;
+    let address = match &endpoint.address {
+        Address::None => return None,
+        Address::Ip(address) => address,
+        Address::Text(text) => {
+            let wanted = if slice.value.family == Family::V4 { "IPv4" } else { "IPv6" };
+            let message = format!("{} is not an {wanted} address; the endpoint is left out", quote(text));
+            let problem = Problem::error(Code::ObjectInvalid, field(), message);
+            report.add(slice, problem.hint("write an address of the slice's addressType"));
+            return None;
+        }
     };
     let address = address.to_canonical();
     if let Some(reason) = special(address, local) {
@@ -172,10 +147,10 @@ fn special(address: IpAddr, local: bool) -> Option<&'static str> {
 
 /// What is ready; else what serves while terminating, as kube-proxy does.
 fn usable(mut candidates: Vec<Candidate<'_>>) -> Vec<Candidate<'_>> {
-    if candidates.iter().any(|candidate| candidate.ready) {
-        candidates.retain(|candidate| candidate.ready);
+    if candidates.iter().any(|candidate| candidate.endpoint.ready) {
+        candidates.retain(|candidate| candidate.endpoint.ready);
     } else {
-        candidates.retain(|candidate| candidate.terminating);
+        candidates.retain(|candidate| candidate.endpoint.terminating);
     }
     candidates
 }
@@ -186,21 +161,26 @@ fn one_family_per_pod<'a>(mut candidates: Vec<Candidate<'a>>, service: &Object<S
     let v6_first = families.and_then(|families| families.first()).is_some_and(|family| family == "IPv6");
     // False sorts first: preferred.
     let second = |candidate: &Candidate<'_>| candidate.address.is_ipv6() != v6_first;
-    let mut pods: HashMap<&str, bool> = HashMap::new();
+    // Nearly always all are of one family, and nothing is to be chosen.
+    if candidates.windows(2).all(|pair| pair[0].address.is_ipv6() == pair[1].address.is_ipv6()) {
+        return candidates;
+    }
+    let mut pods: HashMap<&Pod, bool> = HashMap::new();
     for candidate in &candidates {
-        if let Some(pod) = candidate.pod {
+        if let Some(pod) = &candidate.endpoint.pod {
             let best = pods.entry(pod).or_insert(true);
             *best &= second(candidate);
         }
     }
-    candidates.retain(|candidate| candidate.pod.is_none_or(|pod| pods[pod] == second(candidate)));
+    candidates.retain(|candidate| candidate.endpoint.pod.as_ref().is_none_or(|pod| pods[pod] == second(candidate)));
     candidates
 }
 
 /// Only what is meant for our zone, when every ready endpoint has a hint and one at least is for us; else all.
 fn in_zone<'a>(mut candidates: Vec<Candidate<'a>>, zone: Option<&str>) -> Vec<Candidate<'a>> {
-    let ours = |candidate: &Candidate<'_>| candidate.zones.iter().any(|name| Some(*name) == zone);
-    if candidates.iter().all(|candidate| candidate.ready && !candidate.zones.is_empty()) && candidates.iter().any(ours)
+    let ours = |candidate: &Candidate<'_>| candidate.endpoint.zones.iter().any(|name| Some(&**name) == zone);
+    if candidates.iter().all(|candidate| candidate.endpoint.ready && !candidate.endpoint.zones.is_empty())
+        && candidates.iter().any(ours)
     {
         candidates.retain(ours);
     }

@@ -15,6 +15,7 @@ mod protocol;
 mod report;
 pub mod secret;
 mod service;
+mod slice;
 mod snapshot;
 mod suggest;
 mod supply;
@@ -31,6 +32,7 @@ use portico_shared::{EndpointSet, ObjectRef, Report};
 use certificate::Certificates;
 use ingress::{default_backend, listener, rules, tls};
 use report::Reporter;
+pub use slice::Slice;
 pub use snapshot::{
     AnyObject, DefaultBackend, HostOwnership, Key, Object, Options, SERVICE_LABEL, SecretEntry, Snapshot,
 };
@@ -57,10 +59,17 @@ pub struct Compiled {
 }
 
 /// Compiles a snapshot. Pure and deterministic: equal snapshots give equal results, whatever order they were built in.
+#[must_use]
+pub fn compile(snapshot: &Snapshot) -> Compiled {
+    compile_after(snapshot, &Ir::default())
+}
+
+/// Compiles a snapshot that came after another, whose IR is given: the result is that of [`compile`], but what is equal
+/// to a part of that IR is not made again. With few changes that is nearly everything.
 ///
 /// The passes, each of which sees what the ones before it left:
 #[must_use]
-pub fn compile(snapshot: &Snapshot) -> Compiled {
+pub fn compile_after(snapshot: &Snapshot, before: &Ir) -> Compiled {
     let options = &*snapshot.options;
     let mut report = Reporter::default();
     // Ours, oldest first, with annotations and hosts read.
@@ -79,7 +88,7 @@ pub fn compile(snapshot: &Snapshot) -> Compiled {
     tls::claim_default(&mut draft, options.default_tls_secret.as_ref(), &mut certificates, &mut report);
     // Routes, with the Services that they name resolved on the way.
     let mut upstreams = Upstreams::new(snapshot);
-    let (listener, served) = listener::build(draft, options, &mut upstreams, &mut report);
+    let (listener, served) = listener::build(draft, before.listeners.first(), options, &mut upstreams, &mut report);
     // Only what is named is kept.
     let (certificates, next_boundary) = certificates.finish();
     let (upstreams, endpoints) = upstreams.finish();

@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use portico_shared::ir::{Balance, Certificate, CertificateName, policy};
 use portico_shared::{Location, ObjectRef};
 
 use crate::manifest::Spans;
 use crate::secret::{self, SecretProblem};
+use crate::slice::Slice;
 
 /// Namespace and name, kept apart. The namespace is empty for cluster-scoped kinds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,7 @@ pub enum AnyObject {
     Ingress(Arc<Object<Ingress>>),
     IngressClass(Arc<Object<IngressClass>>),
     Service(Arc<Object<Service>>),
-    EndpointSlice(Arc<Object<EndpointSlice>>),
+    EndpointSlice(Arc<Object<Slice>>),
     Secret(Arc<Object<Secret>>),
     ConfigMap(Arc<Object<ConfigMap>>),
     Namespace(Arc<Object<Namespace>>),
@@ -113,7 +113,7 @@ pub struct Snapshot {
     /// Services.
     pub services: BTreeMap<Key, Arc<Object<Service>>>,
     /// EndpointSlices by the Service that they belong to, then by their own name.
-    pub slices: BTreeMap<Key, BTreeMap<Arc<str>, Arc<Object<EndpointSlice>>>>,
+    pub slices: BTreeMap<Key, BTreeMap<Arc<str>, Arc<Object<Slice>>>>,
     /// Secrets.
     pub secrets: BTreeMap<Key, SecretEntry>,
     /// ConfigMaps.
@@ -148,11 +148,8 @@ impl Snapshot {
             AnyObject::ConfigMap(o) => drop(self.config_maps.insert(o.key(), o)),
             AnyObject::Namespace(o) => drop(self.namespaces.insert(o.key(), o)),
             AnyObject::EndpointSlice(o) => {
-                let Some(service) = o.value.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL))
-                else {
-                    return;
-                };
-                let service = Key { namespace: o.reference.namespace.clone(), name: service.as_str().into() };
+                let Some(service) = o.value.service.clone() else { return };
+                let service = Key { namespace: o.reference.namespace.clone(), name: service };
                 self.slices.entry(service).or_default().insert(o.reference.name.clone(), o);
             }
             AnyObject::Secret(o) => {

@@ -149,7 +149,8 @@ pub(super) fn uid(snapshot: &Snapshot, object: &ObjectRef) -> Option<String> {
         Kind::Ingress => &snapshot.ingresses.get(&key)?.value.metadata,
         Kind::Service => &snapshot.services.get(&key)?.value.metadata,
         Kind::Secret => &snapshot.secrets.get(&key)?.object.value.metadata,
-        Kind::EndpointSlice => &snapshot.slices.get(owner(snapshot, &key)?)?.get(&key.name)?.value.metadata,
+        // Nothing is kept of a slice that traffic does not need.
+        Kind::EndpointSlice => return owner(snapshot, &key).map(|_| String::new()),
         Kind::IngressClass | Kind::ConfigMap | Kind::Namespace => return None,
     };
     Some(metadata.uid.clone().unwrap_or_default())

@@ -6,20 +6,17 @@
 
 use std::time::SystemTime;
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::jiff::Timestamp;
-
-/// RFC 3339; written by the controllers of EndpointSlices since Kubernetes 1.16.
-const ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+use portico_compile::Slice;
 
 /// The moment, when it is news: later than what the version before had.
-pub(super) fn news(before: Option<&EndpointSlice>, after: &EndpointSlice) -> Option<SystemTime> {
+pub(super) fn news(before: Option<&Slice>, after: &Slice) -> Option<SystemTime> {
     let moment = read(after)?;
     before.and_then(read).is_none_or(|before| before < moment).then(|| moment.into())
 }
 
-fn read(slice: &EndpointSlice) -> Option<Timestamp> {
-    slice.metadata.annotations.as_ref()?.get(ANNOTATION)?.parse().ok()
+fn read(slice: &Slice) -> Option<Timestamp> {
+    slice.changed.as_ref()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -28,15 +25,15 @@ mod tests {
 
     use super::*;
 
-    fn slice(moment: &str) -> EndpointSlice {
-        let mut slice = EndpointSlice::default();
-        slice.metadata.annotations = Some([(ANNOTATION.to_owned(), moment.to_owned())].into());
+    fn slice(moment: &str) -> Slice {
+        let mut slice = Slice::default();
+        slice.changed = Some(moment.into());
         slice
     }
 
     #[test]
     fn only_a_later_moment_is_news() {
-        let none = EndpointSlice::default();
+        let none = Slice::default();
         let [older, newer] = ["2026-01-02T03:04:05Z", "2026-01-02T04:04:05.5+01:00"].map(slice);
         let moment = |seconds| Some(UNIX_EPOCH + Duration::from_secs_f64(seconds));
         for (before, after, expected) in [

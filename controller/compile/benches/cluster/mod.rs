@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
-use portico_compile::{AnyObject, Object};
+use portico_compile::{AnyObject, Object, Slice};
 use portico_shared::{Kind, ObjectRef};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ pub(crate) fn slice(number: usize) -> AnyObject {
             "targetRef": { "uid": uid(number * ENDPOINTS + at) },
         })
     };
-    AnyObject::EndpointSlice(object::<EndpointSlice>(
+    let Object { reference, value, spans } = Arc::unwrap_or_clone(object::<EndpointSlice>(
         Kind::EndpointSlice,
         &format!("{service}-{:05}", number * 7919 % 99_991),
         number * INGRESSES_PER_SERVICE,
@@ -82,7 +82,8 @@ pub(crate) fn slice(number: usize) -> AnyObject {
             "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
             "endpoints": (0..ENDPOINTS).map(endpoint).collect::<Vec<_>>(),
         }),
-    ))
+    ));
+    AnyObject::EndpointSlice(Arc::new(Object { reference, value: Slice::new(value), spans }))
 }
 
 fn uid(number: usize) -> String {

@@ -13,9 +13,11 @@ use crate::report::Reporter;
 use crate::snapshot::Options;
 use crate::upstream::Upstreams;
 
-/// Builds the one listener of all Ingresses; also returns those with at least one usable rule, oldest first.
+/// Builds the one listener of all Ingresses; also returns those with at least one usable rule, oldest first. What is
+/// equal to a part of the listener before is that part.
 pub(crate) fn build<'a>(
     draft: Draft<'a>,
+    before: Option<&Listener>,
     options: &'a Options,
     upstreams: &mut Upstreams<'a>,
     report: &mut Reporter,
@@ -24,7 +26,13 @@ pub(crate) fn build<'a>(
     let mut routes = Routes::new(&ours, options, upstreams, report);
     let mut hosts: Vec<_> = hosts.into_iter().collect();
     hosts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let hosts = hosts.into_iter().map(|(pattern, host)| Arc::new(virtual_host(&mut routes, pattern, host)));
+    // Both are sorted by pattern.
+    let mut before = before.map_or(&[][..], |listener| &listener.virtual_hosts).iter().peekable();
+    let hosts = hosts.into_iter().map(|(pattern, host)| {
+        while before.next_if(|other| other.pattern < pattern).is_some() {}
+        let before = before.next_if(|other| other.pattern == pattern);
+        virtual_host(&mut routes, pattern, host, before)
+    });
     let mut virtual_hosts = hosts.collect();
     let fallback = match fallback {
         Some(fallback) => Some(routes.listener_fallback(fallback)),
@@ -41,15 +49,22 @@ pub(crate) fn build<'a>(
     (listener, routes.served())
 }
 
-fn virtual_host<'a>(routes: &mut Routes<'_, 'a>, pattern: HostPattern, mut host: Host<'a>) -> VirtualHost {
+fn virtual_host<'a>(
+    routes: &mut Routes<'_, 'a>,
+    pattern: HostPattern,
+    mut host: Host<'a>,
+    before: Option<&Arc<VirtualHost>>,
+) -> Arc<VirtualHost> {
     let fallback = host.fallback.map(|fallback| Arc::new(routes.host_fallback(&pattern, fallback, host.tls)));
     // Of two claims with equal paths Prefix goes first; beyond that the older.
     host.claims.sort_by_key(|claim| claim.key.kind == PathType::ImplementationSpecific);
-    VirtualHost {
-        routes: host.claims.iter().map(|claim| Arc::new(routes.path(&pattern, claim, host.tls))).collect(),
-        pattern,
-        fallback,
-        certificate: host.certificate.map(|(name, _)| name),
+    let old = before.map_or(&[][..], |before| &before.routes);
+    let claims = host.claims.iter().enumerate();
+    let routes = claims.map(|(at, claim)| routes.path(&pattern, claim, host.tls, old.get(at))).collect();
+    let made = VirtualHost { pattern, routes, fallback, certificate: host.certificate.map(|(name, _)| name) };
+    match before {
+        Some(before) if **before == made => before.clone(),
+        _ => Arc::new(made),
     }
 }
 

@@ -20,12 +20,29 @@ use super::path::{PathKey, PathType};
 
 /// The route of a path.
 pub(crate) fn of_path(ingress: &ObjectRef, host: &HostPattern, key: &PathKey) -> RouteName {
+    RouteName(pieces(ingress, host, key).concat().into())
+}
+
+/// Whether this is the name of a path's route.
+pub(crate) fn is_of_path(name: &RouteName, ingress: &ObjectRef, host: &HostPattern, key: &PathKey) -> bool {
+    let pieces = pieces(ingress, host, key);
+    let rest = pieces.into_iter().try_fold(&*name.0, |rest, piece| rest.strip_prefix(piece));
+    rest == Some("")
+}
+
+fn pieces<'a>(ingress: &'a ObjectRef, host: &'a HostPattern, key: &'a PathKey) -> [&'a str; 8] {
     let mark = match key.kind {
         PathType::Exact => "=",
         PathType::Prefix => "",
         PathType::ImplementationSpecific => "~",
     };
-    RouteName(format!("{}/{}:{host}{mark}{}", ingress.namespace, ingress.name, key.path).into())
+    let (wildcard, host) = match host {
+        HostPattern::Exact(name) => ("", &**name),
+        HostPattern::OneLabel(suffix) => ("*.", &**suffix),
+        HostPattern::ManyLabels(suffix) => ("**.", &**suffix),
+        HostPattern::Any => ("*", ""),
+    };
+    [&ingress.namespace, "/", &ingress.name, ":", wildcard, host, mark, &key.path]
 }
 
 /// The route of a host's misses.

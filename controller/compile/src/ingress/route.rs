@@ -38,17 +38,32 @@ impl<'r, 'a> Routes<'r, 'a> {
     }
 
     /// The route of a path.
-    pub(super) fn path(&mut self, pattern: &HostPattern, claim: &Claim<'a>, tls: bool) -> Route {
+    pub(super) fn path(
+        &mut self,
+        pattern: &HostPattern,
+        claim: &Claim<'a>,
+        tls: bool,
+        before: Option<&Arc<Route>>,
+    ) -> Arc<Route> {
         let ingress = self.ours[claim.ours].reference();
         let field = self.fields.entry((claim.rule, claim.path)).or_insert_with(|| claim.field().into()).clone();
         self.served[claim.ours] |= !claim.shadowed;
-        Route {
-            name: name::of_path(ingress, pattern, &claim.key),
-            matcher: Matcher::path(claim.key.matcher()),
-            action: self.action(claim.ours, || format!("{field}.backend"), claim.backend),
-            policies: self.policies(claim.ours, tls),
-            origin: Origin::new(ingress.clone(), field),
+        let matcher = Matcher::path(claim.key.matcher());
+        let action = self.action(claim.ours, || format!("{field}.backend"), claim.backend);
+        let policies = self.policies(claim.ours, tls);
+        let same = |route: &&Arc<Route>| {
+            route.matcher == matcher
+                && route.action == action
+                && route.policies == policies
+                && route.origin.field == field
+                && route.origin.object == *ingress
+                && name::is_of_path(&route.name, ingress, pattern, &claim.key)
+        };
+        if let Some(route) = before.filter(same) {
+            return route.clone();
         }
+        let (name, origin) = (name::of_path(ingress, pattern, &claim.key), Origin::new(ingress.clone(), field));
+        Arc::new(Route { name, matcher, action, policies, origin })
     }
 
     /// The route of a host's misses.

@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use portico_compile::{AnyObject, DefaultBackend, HostOwnership, Key, Object, Options};
+use portico_compile::{AnyObject, DefaultBackend, HostOwnership, Key, Object, Options, Slice};
 use portico_shared::{Kind, ObjectRef};
 use proptest::collection::vec;
 use proptest::option;
@@ -237,7 +237,9 @@ fn slice() -> impl Strategy<Value = AnyObject> {
                 "endpoints": endpoints,
             });
             let name = format!("{service}-{number}");
-            AnyObject::EndpointSlice(object::<EndpointSlice>(Kind::EndpointSlice, namespace, &name, value))
+            let read = object::<EndpointSlice>(Kind::EndpointSlice, namespace, &name, value);
+            let Object { reference, value, spans } = Arc::unwrap_or_clone(read);
+            AnyObject::EndpointSlice(Arc::new(Object { reference, value: Slice::new(value), spans }))
         },
     )
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{ObjectReference, Secret, Service};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass, IngressSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource as KubeResource;
-use portico_compile::{AnyObject, Object, SERVICE_LABEL};
+use portico_compile::{AnyObject, Object, Slice};
 use portico_shared::{Kind, ObjectRef};
 use serde::de::DeserializeOwned;
 
@@ -46,6 +46,7 @@ impl Kept for Ingress {
         let created = self.metadata.creation_timestamp.take();
         self.metadata = ObjectMeta { creation_timestamp: created, ..metadata(self.metadata) };
         self.status = self.status.filter(|status| status.load_balancer.is_some());
+        self.spec.iter_mut().for_each(shrink);
         Some(AnyObject::Ingress(object(reference, self)))
     }
 }
@@ -81,19 +82,10 @@ impl Kept for EndpointSlice {
     const KIND: Kind = Kind::EndpointSlice;
     const RESOURCE: Resource = Resource::EndpointSlices;
 
-    fn keep(mut self) -> Option<AnyObject> {
+    fn keep(self) -> Option<AnyObject> {
         let reference = self.reference();
-        let labels = only(self.metadata.labels.take(), &[SERVICE_LABEL])?;
-        let annotations = only(self.metadata.annotations.take(), &[LAST_CHANGE]);
-        self.metadata = ObjectMeta { labels: Some(labels), annotations, uid: None, ..metadata(self.metadata) };
-        if let Some(endpoints) = &mut self.endpoints {
-            endpoints.iter_mut().for_each(|it| *it = endpoint(std::mem::take(it)));
-            endpoints.shrink_to_fit();
-        }
-        if let Some(ports) = &mut self.ports {
-            ports.shrink_to_fit();
-        }
-        Some(AnyObject::EndpointSlice(object(reference, self)))
+        let slice = Slice::new(self);
+        slice.service.is_some().then(|| AnyObject::EndpointSlice(object(reference, slice)))
     }
 }
 
@@ -122,6 +114,18 @@ fn object<T>(reference: ObjectRef, value: T) -> Arc<Object<T>> {
     Arc::new(Object { reference, value, spans: None })
 }
 
+/// Gives back what lists took too much while they were read: a path is 200 octets, and most lists have one or two.
+fn shrink(spec: &mut IngressSpec) {
+    for rules in spec.rules.iter_mut() {
+        rules.shrink_to_fit();
+        rules.iter_mut().filter_map(|rule| rule.http.as_mut()).for_each(|http| http.paths.shrink_to_fit());
+    }
+    for tls in spec.tls.iter_mut() {
+        tls.shrink_to_fit();
+        tls.iter_mut().filter_map(|entry| entry.hosts.as_mut()).for_each(Vec::shrink_to_fit);
+    }
+}
+
 /// Name, namespace, uid and the annotations that people write.
 fn metadata(metadata: ObjectMeta) -> ObjectMeta {
     let ObjectMeta { name, namespace, uid, annotations, .. } = metadata;
@@ -132,28 +136,7 @@ fn metadata(metadata: ObjectMeta) -> ObjectMeta {
     ObjectMeta { name, namespace, uid, annotations, ..ObjectMeta::default() }
 }
 
-fn only(map: Option<BTreeMap<String, String>>, names: &[&str]) -> Option<BTreeMap<String, String>> {
-    let mut map = map?;
-    map.retain(|name, _| names.contains(&name.as_str()));
-    (!map.is_empty()).then_some(map)
-}
-
-fn endpoint(endpoint: Endpoint) -> Endpoint {
-    let Endpoint { mut addresses, conditions, hints, zone, target_ref, .. } = endpoint;
-    addresses.shrink_to_fit();
-    let pod = |uid| ObjectReference { uid: Some(uid), ..ObjectReference::default() };
-    let target_ref = target_ref.and_then(|it| it.uid).map(pod);
-    let hints = hints.filter(|hints| hints.for_zones.as_ref().is_some_and(|zones| !zones.is_empty()));
-    let hints = hints.map(|mut hints| {
-        hints.for_nodes = None;
-        hints
-    });
-    Endpoint { addresses, conditions, hints, zone, target_ref, ..Endpoint::default() }
-}
-
 /// Entries of a Secret that Portico reads.
 const CERTIFICATE_KEYS: [&str; 3] = ["tls.crt", "tls.key", "ca.crt"];
 /// What `kubectl apply` remembers: a second copy of the object.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// When the pods or the Service last changed in a way that changed the slice.
-const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";

@@ -35,8 +35,8 @@ fn defaults_are_those_of_the_server() {
     assert_eq!(ports[1].target_port, Some(IntOrString::String("http".into())));
 
     let manifest = clean("slice", &slice("addressType: IPv4\nports: [{port: 80}]"));
-    let port = &only!(manifest, EndpointSlice).ports.as_ref().unwrap()[0];
-    assert_eq!((port.name.as_deref(), port.protocol.as_deref()), (Some(""), Some("TCP")));
+    let port = &only!(manifest, EndpointSlice).ports[0];
+    assert_eq!((&*port.name, port.tcp), ("", true));
 
     let manifest = clean("class", &class("{controller: a.b/c, parameters: {kind: K, name: n}}"));
     let parameters = only!(manifest, IngressClass).spec.as_ref().unwrap().parameters.as_ref().unwrap();

@@ -13,6 +13,7 @@ use portico_shared::Kind;
 use super::{PROTOCOLS, Rules, name};
 use crate::manifest::findings::Findings;
 use crate::manifest::path::Path;
+use crate::slice::Slice;
 use crate::snapshot::{AnyObject, Object};
 
 impl Rules for EndpointSlice {
@@ -50,7 +51,8 @@ impl Rules for EndpointSlice {
     }
 
     fn wrap(object: Arc<Object<Self>>) -> AnyObject {
-        AnyObject::EndpointSlice(object)
+        let Object { reference, value, spans } = Arc::unwrap_or_clone(object);
+        AnyObject::EndpointSlice(Arc::new(Object { reference, value: Slice::new(value), spans }))
     }
 }
 
