@@ -19,7 +19,7 @@ use portico_compile::{AnyObject, Key};
 use portico_shared::Kind;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, timeout};
 
 use super::desk::{SecretNews, trouble};
 use super::known::{Known, Pending, Relist, key, reference};
@@ -121,7 +121,7 @@ impl Secrets {
             return;
         }
         if !self.namespaced
-            && let Some(Ok((scope, allowed))) = self.asking.join_next().await
+            && let Ok(Some(Ok((scope, allowed)))) = timeout(FIRST_ANSWER, self.asking.join_next()).await
         {
             self.answered(&scope, allowed);
         }
@@ -488,6 +488,8 @@ const TICK: Duration = Duration::from_secs(1);
 const ASK: Duration = Duration::from_secs(60);
 /// The same while the API may not know our roles yet.
 const ASK_YOUNG: Duration = Duration::from_secs(5);
+/// How long the first answer is waited for; without it Secrets are read by name until it comes.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 const ASKED_AT_ONCE: usize = 25;
 /// Namespaces that are watched, each with a connection of its own; Secrets of further ones are read by name.
 const WATCHES: usize = 100;

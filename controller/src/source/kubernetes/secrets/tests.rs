@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cluster::scripted::{api, connected, refusal};
 
-/// What the reader tells first, and what it complained of before, when `a/bad` and every listing fail.
-async fn first_told(may_watch: bool) -> (Vec<String>, Vec<String>) {
+/// What the reader tells first, and what it complained of before, when `a/bad` and every listing fail; `None`: and it
+/// cannot be asked what is allowed.
+async fn first_told(may_watch: Option<bool>) -> (Vec<String>, Vec<String>) {
     let api = api(move |head: &str| -> (u16, Value) {
         if head.starts_with("POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews") {
-            return (201, json!({"spec": {}, "status": {"allowed": may_watch}}));
+            let answer = |allowed| (201, json!({"spec": {}, "status": {"allowed": allowed}}));
+            return may_watch.map_or_else(|| refusal(500, "no answer from the authorizer"), answer);
         }
         if head.starts_with("GET /api/v1/namespaces/a/secrets/good") {
             let data = json!({"tls.crt": "YQ==", "tls.key": "Yg=="});
@@ -44,9 +46,10 @@ async fn first_told(may_watch: bool) -> (Vec<String>, Vec<String>) {
 
 #[tokio::test]
 async fn one_secret_that_cannot_be_read_holds_up_nothing() {
-    let (by_name, watched) = tokio::join!(first_told(false), first_told(true));
+    let (by_name, watched, unknown) = tokio::join!(first_told(Some(false)), first_told(Some(true)), first_told(None));
     assert_eq!(by_name.0, ["Secret a/good"]);
     assert!(by_name.1.len() == 1 && by_name.1[0].contains("Secret a/bad") && by_name.1[0].contains("cannot decrypt"));
+    assert_eq!(unknown.0, ["Secret a/good"]);
     assert_eq!(watched.0, ["Secret a/good"], "by name, since the listing fails");
     assert!(watched.1.iter().any(|it| it.starts_with("secrets cannot be read in the whole cluster")), "{watched:?}");
 }
