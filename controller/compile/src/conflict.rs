@@ -16,25 +16,20 @@ use crate::report::{Problem, Reporter};
 /// Settles the claims of every host.
 pub(crate) fn settle(draft: &mut Draft<'_>, report: &mut Reporter) {
     let Draft { ours, hosts, .. } = draft;
-    for (pattern, host) in hosts {
-        if host.claims.len() <= FEW && are_apart(&host.claims) {
-            continue;
-        }
+    for (pattern, host) in hosts.iter_mut().filter(|(_, host)| host.unsettled) {
         let claims = drop_repetitions(ours, pattern, std::mem::take(&mut host.claims), report);
         host.claims = mark_shadowed(ours, pattern, claims, report);
     }
 }
 
-/// Claims that are as soon compared with each other as put into maps.
-const FEW: usize = 8;
-
-/// Whether no two claims ask for the same requests.
-fn are_apart(claims: &[Claim<'_>]) -> bool {
-    let meet = |a: &PathKey, b: &PathKey| {
-        let exact = [a, b].map(|key| key.kind == PathType::Exact);
-        exact[0] == exact[1] && if exact[0] { a.path == b.path } else { elements(&a.path) == elements(&b.path) }
-    };
-    claims.iter().enumerate().all(|(at, claim)| claims[..at].iter().all(|other| !meet(&other.key, &claim.key)))
+/// Whether two claims ask for the same requests, so that they have to be settled. Asked as claims are made, while they
+/// are at hand; nearly all hosts have nothing to settle.
+pub(crate) fn meet(a: &PathKey, b: &PathKey) -> bool {
+    match [a, b].map(|key| key.kind == PathType::Exact) {
+        [true, true] => a.path == b.path,
+        [false, false] => elements(&a.path) == elements(&b.path),
+        _ => false,
+    }
 }
 
 fn drop_repetitions<'a>(

@@ -3,7 +3,6 @@
 //! A problem of the reference (no such Service, no such port) belongs to the object that refers and is handed back; a
 //! problem of the Service itself is reported here, once, on the Service. Either leaves the route standing with 503.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -51,14 +50,16 @@ pub(crate) struct Reference<'a> {
     pub(crate) port: PortReference<'a>,
 }
 
-/// Upstreams built so far.
+/// Upstreams built so far. Passes name one by its place here.
 #[derive(Debug)]
 pub(crate) struct Upstreams<'a> {
     snapshot: &'a Snapshot,
     settings: HashMap<&'a Key, Settings<UpstreamSettings>>,
-    /// What references mean that were looked up before: mostly many routes have the same.
-    known: HashMap<Reference<'a>, UpstreamName>,
-    built: HashMap<UpstreamName, Result<Built, Unavailable>>,
+    /// What references mean that were looked up before: mostly many routes have the same, one after the other.
+    known: HashMap<Reference<'a>, usize>,
+    last: Option<(Reference<'a>, usize)>,
+    places: HashMap<UpstreamName, usize>,
+    built: Vec<Result<Built, Unavailable>>,
 }
 
 #[derive(Debug)]
@@ -71,57 +72,54 @@ struct Built {
 
 impl<'a> Upstreams<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, settings: HashMap::new(), known: HashMap::new(), built: HashMap::new() }
+        let (settings, known, last, places, built) = Default::default();
+        Self { snapshot, settings, known, last, places, built }
     }
 
-    /// The upstream of a Service's port; it comes into the IR when it is taken.
-    pub(crate) fn resolve(
-        &mut self,
-        reference: Reference<'a>,
-        report: &mut Reporter,
-    ) -> Result<&UpstreamName, Failure> {
-        let name = match self.known.entry(reference) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(slot) => {
-                let (key, service, port) = find(self.snapshot, reference).map_err(Failure::Reference)?;
-                let name =
-                    UpstreamName { namespace: key.namespace.clone(), service: key.name.clone(), port: port.number };
-                self.built.entry(name.clone()).or_insert_with(|| {
-                    let settings = self.settings.entry(key);
-                    let settings = settings.or_insert_with(|| annotation::read_service(service, report));
-                    build(self.snapshot, service, port, &name, settings, report)
-                });
-                slot.insert(name)
+    /// The place of the upstream of a Service's port; it comes into the IR when it is taken.
+    pub(crate) fn resolve(&mut self, reference: Reference<'a>, report: &mut Reporter) -> Result<usize, Failure> {
+        let last = self.last.filter(|(last, _)| *last == reference).map(|(_, place)| place);
+        let place = match last.or_else(|| self.known.get(&reference).copied()) {
+            Some(place) => place,
+            None => {
+                let place = self.place(reference, report).map_err(Failure::Reference)?;
+                self.known.insert(reference, place);
+                place
             }
         };
-        match &self.built[name] {
-            Ok(_) => Ok(name),
+        self.last = Some((reference, place));
+        match &self.built[place] {
+            Ok(_) => Ok(place),
             Err(unavailable) => Err(Failure::Upstream(unavailable.clone())),
         }
     }
 
-    /// Keeps an upstream for the IR; what forwards to it alone.
-    pub(crate) fn take(&mut self, name: &UpstreamName) -> Arc<[Backend]> {
-        let alone = || Arc::from([Backend { upstream: name.clone(), weight: 1 }]);
-        match self.built.get_mut(name) {
-            Some(Ok(built)) => built.backends.get_or_insert_with(alone).clone(),
-            _ => alone(),
+    fn place(&mut self, reference: Reference<'_>, report: &mut Reporter) -> Result<usize, Problem> {
+        let (key, service, port) = find(self.snapshot, reference)?;
+        let name = UpstreamName { namespace: key.namespace.clone(), service: key.name.clone(), port: port.number };
+        let place = *self.places.entry(name.clone()).or_insert(self.built.len());
+        if place == self.built.len() {
+            let settings = self.settings.entry(key).or_insert_with(|| annotation::read_service(service, report));
+            self.built.push(build(self.snapshot, service, port, &name, settings, report));
         }
+        Ok(place)
+    }
+
+    /// Keeps an upstream for the IR, and gives what forwards to it alone; nothing for one that cannot be used.
+    pub(crate) fn take(&mut self, place: usize) -> Arc<[Backend]> {
+        let Ok(built) = &mut self.built[place] else { return Arc::default() };
+        let name = &built.upstream.name;
+        let alone = || Arc::from([Backend { upstream: name.clone(), weight: 1 }]);
+        built.backends.get_or_insert_with(alone).clone()
     }
 
     /// All that were taken, sorted by name, and the endpoints of those whose source is the compile step.
     pub(crate) fn finish(self) -> (Vec<Arc<Upstream>>, BTreeMap<UpstreamName, Arc<EndpointSet>>) {
-        let mut upstreams = Vec::with_capacity(self.built.len());
-        let mut endpoints = BTreeMap::new();
-        for (name, built) in self.built {
-            let Some(built) = built.ok().filter(|built| built.backends.is_some()) else { continue };
-            upstreams.push(built.upstream);
-            if let Some(set) = built.endpoints {
-                endpoints.insert(name, set);
-            }
-        }
-        upstreams.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        (upstreams, endpoints)
+        let taken = self.built.into_iter().flatten().filter(|built| built.backends.is_some());
+        let mut taken: Vec<_> = taken.collect();
+        taken.sort_unstable_by(|a, b| a.upstream.name.cmp(&b.upstream.name));
+        let endpoints = taken.iter().filter_map(|it| Some((it.upstream.name.clone(), it.endpoints.clone()?))).collect();
+        (taken.into_iter().map(|built| built.upstream).collect(), endpoints)
     }
 }
 

@@ -24,14 +24,15 @@ pub(crate) fn build<'a>(
 ) -> (Listener, Vec<ObjectRef>) {
     let Draft { ours, hosts, fallback, tls_names, covering, default_certificate } = draft;
     let mut routes = Routes::new(&ours, options, upstreams, report);
-    let mut hosts: Vec<_> = hosts.into_iter().collect();
+    // Sorted by what is small.
+    let mut hosts: Vec<_> = hosts.into_iter().map(|(pattern, host)| (pattern, Box::new(host))).collect();
     hosts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     // Both are sorted by pattern.
     let mut before = before.map_or(&[][..], |listener| &listener.virtual_hosts).iter().peekable();
     let hosts = hosts.into_iter().map(|(pattern, host)| {
         while before.next_if(|other| other.pattern < pattern).is_some() {}
         let before = before.next_if(|other| other.pattern == pattern);
-        virtual_host(&mut routes, pattern, host, before)
+        virtual_host(&mut routes, pattern, *host, before)
     });
     let mut virtual_hosts = hosts.collect();
     let fallback = match fallback {

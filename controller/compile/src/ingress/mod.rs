@@ -69,6 +69,8 @@ pub(crate) struct Host<'a> {
     pub(crate) fallback: Option<Fallback<'a>>,
     /// The certificate and the place of the Ingress that brought it.
     pub(crate) certificate: Option<(CertificateName, usize)>,
+    /// Whether claims may meet.
+    pub(crate) unsettled: bool,
     /// Whether an Ingress asks for TLS here, with or without a usable certificate.
     pub(crate) tls: bool,
 }

@@ -86,8 +86,8 @@ impl<'r, 'a> Routes<'r, 'a> {
         let key = &backend.service;
         let service = ObjectRef::new(Kind::Service, &key.namespace, &key.name);
         let reference = Reference { namespace: &key.namespace, service: &key.name, port: backend.into() };
-        let action = match self.upstreams.resolve(reference, self.report).cloned() {
-            Ok(upstream) => Action::Forward(self.upstreams.take(&upstream)),
+        let action = match self.upstreams.resolve(reference, self.report) {
+            Ok(upstream) => Action::Forward(self.upstreams.take(upstream)),
             Err(failure) => {
                 let unavailable = match failure {
                     Failure::Reference(problem) => problem.unavailable(),
@@ -134,7 +134,7 @@ impl<'r, 'a> Routes<'r, 'a> {
         let resolved = match referenced(backend) {
             Ok((service, port)) => {
                 let reference = Reference { namespace: ingress.namespace(), service, port };
-                self.upstreams.resolve(reference, self.report).cloned().map_err(|failure| match failure {
+                self.upstreams.resolve(reference, self.report).map_err(|failure| match failure {
                     Failure::Reference(problem) => Failure::Reference(problem.under("service")),
                     reported @ Failure::Upstream(_) => reported,
                 })
@@ -152,7 +152,7 @@ impl<'r, 'a> Routes<'r, 'a> {
         // Judged last, so that a closed Ingress learns of its other problems too.
         let resolved = ingress.settings.closed.clone().map_or(resolved, Err);
         match resolved {
-            Ok(upstream) => Action::Forward(self.upstreams.take(&upstream)),
+            Ok(upstream) => Action::Forward(self.upstreams.take(upstream)),
             Err(unavailable) => Action::Unavailable(unavailable),
         }
     }

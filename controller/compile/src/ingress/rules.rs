@@ -5,6 +5,7 @@ use portico_shared::ir::HostPattern;
 
 use super::path::{PathKey, Paths};
 use super::{Claim, Draft, Host, Ours, Rule};
+use crate::conflict;
 use crate::report::{Problem, Reporter};
 use crate::snapshot::HostOwnership;
 
@@ -26,9 +27,18 @@ pub(crate) fn claim(draft: &mut Draft<'_>, ownership: HostOwnership, report: &mu
     }
 }
 
-impl Host<'_> {
+/// Claims that are compared with a new one; of more it is taken for granted that some meet.
+const FEW: usize = 8;
+
+impl<'a> Host<'a> {
+    fn claim(&mut self, claim: Claim<'a>) {
+        self.unsettled |=
+            self.claims.len() > FEW || self.claims.iter().any(|other| conflict::meet(&other.key, &claim.key));
+        self.claims.push(claim);
+    }
+
     fn new(owner: usize) -> Self {
-        Self { owner, claims: Vec::new(), fallback: None, certificate: None, tls: false }
+        Self { owner, claims: Vec::new(), fallback: None, certificate: None, unsettled: false, tls: false }
     }
 }
 
@@ -47,10 +57,12 @@ fn claim_paths<'a>(
         let problem = Problem::error(Code::ObjectInvalid, field, "the rule has no path; its host answers 404");
         report.add(ingress.object, problem.hint("add a path, or remove http to use the default backend"));
     }
-    host.claims.reserve_exact(http.paths.len());
+    if host.claims.is_empty() {
+        host.claims.reserve_exact(http.paths.len());
+    }
     for (index, path) in http.paths.iter().enumerate() {
         match PathKey::read(path, paths) {
-            Ok(key) => host.claims.push(Claim {
+            Ok(key) => host.claim(Claim {
                 ours: place,
                 rule: rule.index,
                 path: index,
