@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portico_compile::{Options, Snapshot, compile};
+use portico_compile::{Options, Snapshot, compile_after};
 use portico_dataplane::Publisher;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -69,7 +69,7 @@ impl Engine {
         guard: Guard,
         state: Arc<State>,
     ) -> Self {
-        let stage = Stage { compile, publisher, dns, guard: Arc::new(guard) };
+        let stage = Stage { compile: compile_after, publisher, dns, guard: Arc::new(guard) };
         let (current, problems) = Default::default();
         let (asked, last, again, boundary, took, failed, noticed) = Default::default();
         let store = Store::new(options);

@@ -2,13 +2,13 @@
 //! to measure itself.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portico_compile::{Compiled, Key, Snapshot};
 use portico_dataplane::Publisher;
-use portico_shared::ir::{EndpointSource, UpstreamName};
+use portico_shared::ir::{EndpointSource, Ir, UpstreamName};
 use portico_shared::table::RoutingTable;
 use portico_shared::{Code, Diagnostic, EndpointSet, Kind, ObjectRef, Severity};
 
@@ -17,7 +17,7 @@ use super::report::key_problem;
 use crate::dns::{Dns, Guard};
 
 /// What compiles; a parameter so that a broken one can be put in its place.
-pub(super) type Compile = fn(&Snapshot) -> Compiled;
+pub(super) type Compile = fn(&Snapshot, &Ir) -> Compiled;
 
 /// What rounds need, cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,7 +52,8 @@ impl Stage {
     /// Compiles everything and publishes what differs from `previous`.
     pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable, moments: &Moments) -> Outcome {
         let begun = Instant::now();
-        let Compiled { ir, mut endpoints, report, served, ours, next_boundary } = (self.compile)(snapshot);
+        let Compiled { ir, mut endpoints, report, served, ours, next_boundary } =
+            (self.compile)(snapshot, previous.ir());
         let took = begun.elapsed();
         self.guard.learn(api_endpoints(snapshot));
         let problems = self.restrict(snapshot, &mut endpoints);
@@ -132,16 +133,7 @@ impl Stage {
 /// Where the API server listens: the endpoints of the Service through which pods reach it, as far as they may be read.
 fn api_endpoints(snapshot: &Snapshot) -> BTreeSet<SocketAddr> {
     let slices = snapshot.slices.get(&Key::new("default", "kubernetes")).into_iter().flat_map(|it| it.values());
-    let mut found = BTreeSet::new();
-    for slice in slices {
-        let ports = slice.value.ports.iter().flatten().filter_map(|port| u16::try_from(port.port?).ok());
-        let ports: Vec<_> = ports.collect();
-        let addresses = slice.value.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
-        for address in addresses.filter_map(|address| address.parse::<IpAddr>().ok()) {
-            found.extend(ports.iter().map(|port| SocketAddr::new(address.to_canonical(), *port)));
-        }
-    }
-    found
+    slices.flat_map(|slice| slice.value.addresses()).collect()
 }
 
 /// The Service of an upstream.
