@@ -200,7 +200,7 @@ proptest! {
 
     #[test]
     fn table_equals_the_naive_matcher(
-        hosts in prop::collection::btree_map(patterns(), prop::collection::vec(matchers(), 0..16), 1..5),
+        hosts in prop::collection::btree_map(patterns(), prop::collection::vec(matchers(), 0..32), 1..5),
         host in prop_oneof![Just(None), Just(Some("a")), Just(Some("b.a")), Just(Some("c.b.a")), Just(Some("z.c.b.a")), Just(Some("x.c.b.a"))],
         path in segments(),
         post in any::<bool>(),

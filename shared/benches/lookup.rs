@@ -1,0 +1,73 @@
+//! How long a request's route takes to find, by number of hosts and of paths of each.
+//!
+//! `cargo bench -p portico-shared` prints the best of five runs; with few hosts everything is in the processor's caches,
+//! with many nothing is.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Method};
+use portico_shared::ir::*;
+use portico_shared::table::{RequestView, RoutingTable};
+use portico_shared::{Code, Kind, ObjectRef, Origin};
+
+#[allow(clippy::print_stdout)]
+fn main() {
+    for hosts in [1, 100, 10_000] {
+        for paths in [1, 2, 4, 8, 9, 32] {
+            let table = table(hosts, paths);
+            let each = (0..5).map(|_| measure(&table, hosts, paths)).min().expect("five runs");
+            println!("{hosts:6} hosts of {paths:2} paths: {each:?} each");
+        }
+    }
+}
+
+const LOOKUPS: usize = 200_000;
+
+fn measure(table: &RoutingTable, hosts: usize, paths: usize) -> Duration {
+    let names: Vec<_> = (0..hosts).map(host).collect();
+    let asked: Vec<_> = (0..paths).map(|at| format!("{}/below/it", path(at))).collect();
+    let (method, headers) = (Method::GET, HeaderMap::new());
+    let listener = table.listener(INGRESS_LISTENER).expect("it is there");
+    let start = Instant::now();
+    for number in 0..LOOKUPS {
+        // In no order that memory could be fetched ahead in.
+        let (host, path) = (&names[number * 7919 % hosts], &asked[number * 31 % paths]);
+        let view = RequestView { path, method: &method, headers: &headers, query: None };
+        black_box(listener.route(Some(host), black_box(&view)).expect("it is there"));
+    }
+    start.elapsed() / u32::try_from(LOOKUPS).expect("a small number")
+}
+
+fn host(number: usize) -> String {
+    format!("app-{number:05}.example.com")
+}
+
+fn path(number: usize) -> String {
+    if number == 0 { String::new() } else { format!("/api/v{number}/things") }
+}
+
+fn table(hosts: usize, paths: usize) -> RoutingTable {
+    let route = |host: usize, at: usize| Route {
+        name: RouteName(format!("{host}-{at}").into()),
+        matcher: Matcher::path(PathMatch::Prefix(format!("{}/", path(at)).into())),
+        action: Action::Unavailable(Unavailable { code: Code::ServiceNotFound, message: "of a bench".into() }),
+        policies: Arc::default(),
+        origin: Origin::new(ObjectRef::new(Kind::Ingress, "shop", "web"), ""),
+    };
+    let virtual_hosts = (0..hosts).map(|number| {
+        let routes = (0..paths).map(|at| Arc::new(route(number, at))).collect();
+        let pattern = HostPattern::Exact(host(number).into());
+        Arc::new(VirtualHost { pattern, routes, fallback: None, certificate: None })
+    });
+    let listener = Listener {
+        name: INGRESS_LISTENER.into(),
+        virtual_hosts: virtual_hosts.collect(),
+        fallback: None,
+        default_certificate: None,
+        certificates: Vec::new(),
+    };
+    let ir = Ir { listeners: vec![listener], ..Ir::default() };
+    RoutingTable::build(Arc::new(ir), &RoutingTable::empty(), |_| None)
+}
