@@ -36,8 +36,8 @@ pub(crate) enum Lack {
     Number,
     /// The slices with the port hold no address that can be used.
     Addresses,
-    /// None of this number is ready.
-    Ready(usize),
+    /// None of them is ready.
+    Ready,
 }
 
 /// One endpoint of a slice that can be connected to.
@@ -76,7 +76,7 @@ pub(crate) fn gather(
         }
     }
     if !candidates.is_empty() {
-        lack = Lack::Ready(candidates.len());
+        lack = Lack::Ready;
     }
     let candidates = one_family_per_pod(usable(candidates), service);
     let candidates = in_zone(candidates, snapshot.options.zone.as_deref());

@@ -112,9 +112,7 @@ pub(crate) fn no_endpoints(port: Port<'_>, lack: Lack) -> Problem {
         Lack::Addresses => {
             ("its EndpointSlices hold no usable address".to_owned(), "check that its pods run".to_owned())
         }
-        Lack::Ready(count) => {
-            (format!("none of its {count} endpoints is ready"), "check the pods' readiness probes".to_owned())
-        }
+        Lack::Ready => ("none of its endpoints is ready".to_owned(), "check the pods' readiness probes".to_owned()),
     };
     let message =
         format!("port {} has no endpoint that may get requests: {reason}; routes to it answer 503", port.number);

@@ -159,7 +159,10 @@ impl Engine {
             // Pods that are gone must not wait for a certificate.
             if !self.store.dirty().services.is_empty() {
                 self.last = Some(now);
-                let (snapshot, dirty) = self.store.services();
+                let (newest, dirty) = self.store.services();
+                // Ports are looked up in the Services that the table was made from.
+                let services = self.current.snapshot.services.clone();
+                let snapshot = Arc::new(Snapshot { services, ..Snapshot::clone(&newest) });
                 self.endpoints(snapshot, dirty).await;
             }
             return;
