@@ -31,7 +31,7 @@ pub(crate) fn ingress(number: usize, clash: bool) -> AnyObject {
         }
     };
     let created = format!("2026-11-20T10:{:02}:{:02}Z", number / 60 % 60, number % 60);
-    AnyObject::Ingress(object::<Ingress>(
+    let mut object = object::<Ingress>(
         Kind::Ingress,
         &name,
         number,
@@ -39,7 +39,14 @@ pub(crate) fn ingress(number: usize, clash: bool) -> AnyObject {
             "metadata": { "uid": uid(number), "creationTimestamp": created },
             "spec": { "ingressClassName": "portico", "rules": [rule(0), rule(1)] },
         }),
-    ))
+    );
+    // As the source does.
+    let spec = Arc::get_mut(&mut object).and_then(|object| object.value.spec.as_mut());
+    for rules in spec.and_then(|spec| spec.rules.as_mut()).into_iter() {
+        rules.shrink_to_fit();
+        rules.iter_mut().filter_map(|rule| rule.http.as_mut()).for_each(|http| http.paths.shrink_to_fit());
+    }
+    AnyObject::Ingress(object)
 }
 
 /// A Service of one port.
