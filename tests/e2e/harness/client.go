@@ -81,10 +81,20 @@ func (c *Client) Transport(fresh bool) *http.Transport {
 	return transport
 }
 
+// A connection that was begun before kube-proxy knew its Service goes nowhere for minutes, since its packets are tracked as
+// they were first seen. Whoever asks again must do so with another one.
+const connectTimeout = 2 * time.Second
+
 // Do sends the request on a connection of its own and reads the answer; redirects are answers.
 func (c *Client) Do(request *http.Request) (*Reply, error) {
 	transport := c.Transport(true)
 	defer transport.CloseIdleConnections()
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = 10 * time.Second
