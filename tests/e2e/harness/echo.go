@@ -107,7 +107,7 @@ func Deploy(t testing.TB, namespace string, echoes ...Echo) {
 		Apply(t, namespace, e.YAML())
 	}
 	for _, e := range echoes {
-		Rollout(t, namespace, e.Name, time.Minute)
+		Rollout(t, namespace, e.Name, PodsTime)
 	}
 }
 

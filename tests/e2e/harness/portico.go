@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -72,7 +71,7 @@ func InstallPortico(t testing.TB, i Install) *Portico {
 		t.Fatalf("install Portico: %v", err)
 	}
 	if !i.NoWait {
-		p.AwaitReady(t, time.Minute)
+		p.AwaitReady(t, PodsTime)
 	}
 	return p
 }
@@ -87,7 +86,7 @@ func Shared(i Install) func(t testing.TB) *Portico {
 	once := sync.OnceValues(func() (*Portico, error) {
 		p, err := install(i)
 		if err == nil && !i.NoWait {
-			err = Poll(time.Minute, p.ready)
+			err = Poll(PodsTime, p.ready)
 		}
 		return p, err
 	})
@@ -126,7 +125,7 @@ func install(i Install) (*Portico, error) {
 		}
 	}
 	// An install of the same name may be on its way out still.
-	err = Poll(time.Minute, func(ctx context.Context) error {
+	err = Poll(PodsTime, func(ctx context.Context) error {
 		n, err := Kubernetes().CoreV1().Namespaces().Get(ctx, i.Namespace, metav1.GetOptions{})
 		if err == nil && n.DeletionTimestamp != nil {
 			return fmt.Errorf("namespace %s is still being deleted", i.Namespace)
@@ -140,7 +139,7 @@ func install(i Install) (*Portico, error) {
 		_, err = TryKubectl("apply", "-k", directory)
 		return p, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), PodsTime)
 	defer cancel()
 	_, err = TryApplyObjects(ctx, i.Namespace, objects)
 	return p, err
@@ -325,7 +324,7 @@ func setEnv(container map[string]any, env map[string]string) {
 }
 
 func (p *Portico) remove() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), PodsTime)
 	defer cancel()
 	for n := len(p.objects) - 1; n >= 0; n-- {
 		if err := TryDelete(ctx, p.objects[n]); err != nil {

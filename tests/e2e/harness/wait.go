@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// PodsTime is how long pods are waited for. On a quiet machine they take a second or two; but a kubelet that an API server
+// was taken from looks for it again after up to a minute.
+const PodsTime = 3 * time.Minute
+
 // Poll asks every 20 ms until ask returns nil, and returns ask's last error when the deadline comes first.
 // Each ask gets a context that ends at the deadline.
 func Poll(within time.Duration, ask func(ctx context.Context) error) error {

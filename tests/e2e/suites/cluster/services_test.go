@@ -79,5 +79,5 @@ func TestRestartShowsTerminatingEndpoints(t *testing.T) {
 		}
 		return fmt.Errorf("none in %d slices", len(slices.Items))
 	})
-	harness.Rollout(t, ns, "echo", time.Minute)
+	harness.Rollout(t, ns, "echo", harness.PodsTime)
 }

@@ -24,7 +24,7 @@ func TestServices(t *testing.T) {
 	applyHere(t, app.YAML())
 	applyHere(t, harness.ReadFile(t, "testdata/services.yaml"))
 	applyHere(t, harness.ReadFile(t, "testdata/more-services.yaml"))
-	harness.Rollout(t, servicesNamespace, "my-app", time.Minute)
+	harness.Rollout(t, servicesNamespace, "my-app", harness.PodsTime)
 	pods := addresses(t, "app=my-app")
 	applyHere(t, manualSlice(pods))
 	applyHere(t, harness.ReadFile(t, "testdata/services-ingress.yaml"))
@@ -89,7 +89,7 @@ func TestServiceUpstreamFollowsKubeProxy(t *testing.T) {
 	c := p.Client(t)
 	first := c.GetWhen(t, "http://upstream.example.com/", harness.From("app")).Echo.Pod
 	harness.Restart(t, ns, "app")
-	harness.Rollout(t, ns, "app", time.Minute)
+	harness.Rollout(t, ns, "app", harness.PodsTime)
 	c.GetWhen(t, "http://upstream.example.com/", func(r *harness.Reply) error {
 		if err := harness.From("app")(r); err != nil {
 			return err

@@ -15,7 +15,7 @@ func TestBackendsScaled(t *testing.T) {
 	s := newSite(t, harness.SharedPortico(t), 3)
 	load := s.load().Start(t)
 	harness.Scale(t, s.namespace, s.name, 10)
-	harness.Rollout(t, s.namespace, s.name, time.Minute)
+	harness.Rollout(t, s.namespace, s.name, harness.PodsTime)
 	harness.Eventually(t, 10*time.Second, "traffic on all ten pods", func(context.Context) error {
 		if pods := len(load.Report().By); pods != 10 {
 			return fmt.Errorf("%d pods have answered", pods)

@@ -134,7 +134,7 @@ func TestAllEndpointsGone(t *testing.T) {
 	within(t, "503 without endpoints (target 5 ms)", p99, 50*time.Millisecond)
 
 	harness.Scale(t, s.namespace, s.name, 1)
-	harness.Rollout(t, s.namespace, s.name, time.Minute)
+	harness.Rollout(t, s.namespace, s.name, harness.PodsTime)
 	took := both(t, replicas, 10*time.Second, s.host(), http.StatusOK)
 	figure(t, "first pod ready to 200: %v", took.Round(time.Millisecond))
 }
@@ -150,7 +150,7 @@ func TestEndingPodFinishes(t *testing.T) {
 
 	// Every pod there is now ends within the next seconds.
 	harness.Restart(t, s.namespace, s.name)
-	harness.Rollout(t, s.namespace, s.name, time.Minute)
+	harness.Rollout(t, s.namespace, s.name, harness.PodsTime)
 	for _, one := range []*exchange{slow, stream} {
 		if err := one.finished(t); err != nil {
 			t.Errorf("%s: %v", one.path, err)

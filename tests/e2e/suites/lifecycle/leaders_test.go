@@ -20,7 +20,7 @@ import (
 // Whoever leads only writes statuses: its death is nothing to the other replica's traffic.
 func TestLeaderKilled(t *testing.T) {
 	s := newSite(t, harness.SharedPortico(t), 2)
-	t.Cleanup(func() { s.portico.AwaitReady(t, time.Minute) })
+	t.Cleanup(func() { s.portico.AwaitReady(t, harness.PodsTime) })
 	awaitStatus(t, s, s.name, 30*time.Second)
 	leader := s.portico.Leader(t)
 	other := another(t, s.portico.Pods(t), leader)

@@ -91,7 +91,7 @@ func newSite(t *testing.T, portico *harness.Portico, replicas int) *site {
 	s := &site{portico: portico, namespace: harness.Namespace(t), name: "shop", client: portico.Client(t)}
 	yaml := strings.NewReplacer("SITE", s.name, "REPLICAS", fmt.Sprint(replicas)).Replace(siteYAML)
 	harness.Apply(t, s.namespace, yaml+ingressYAML(s.name, s.host(), portico.Class, s.name))
-	harness.Rollout(t, s.namespace, s.name, time.Minute)
+	harness.Rollout(t, s.namespace, s.name, harness.PodsTime)
 	s.client.GetWhen(t, s.url("/"), harness.Status(200))
 	return s
 }
