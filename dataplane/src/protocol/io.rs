@@ -1,8 +1,8 @@
 //! The I/O that hyper is given: every octet of a connection passes here, after TLS.
 //!
 //! HTTP/1 goes through the gate, HTTP/2 past the counter of frames. On the way it stamps what the timers need to know:
-//! first octet, head begun, write stalled. The state is shared with the connection's driver through atomics, because hyper's upgrades ask for `Send`; both sides run on the
-//! same thread.
+//! first octet, head begun, write stalled. The state is shared with the connection's driver through atomics, because
+//! hyper's upgrades ask for `Send`; both sides run on the same thread.
 
 use std::io;
 use std::pin::Pin;
