@@ -11,7 +11,8 @@
 //! 7. The response body streams back; when its last octet is gone the connection returns to its pool and [`observe`]
 //!    gets one record.
 //!
-//! Workers share nothing that a request touches twice: see `state` for the one exception.
+//! Workers share nothing that a request touches twice: see `state` for the one exception. `overload` knows when there is not
+//! enough of something.
 
 mod balance;
 pub mod config;
@@ -19,6 +20,7 @@ mod dataplane;
 mod gate;
 pub mod listener;
 pub mod observe;
+mod overload;
 mod protocol;
 mod request;
 mod serving;

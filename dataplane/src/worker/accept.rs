@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Worker;
 use super::drain::{Stage, reached};
+use super::handshake::{Active, Turns};
 use super::run::Common;
 use crate::config::Binding;
 use crate::listener::limit::{ConnectionGuard, ConnectionLimit, LoadGuard, WorkerLoad};
@@ -50,10 +51,12 @@ pub(super) struct Door {
     acceptors: Arc<Acceptors>,
     doors: Arc<[mpsc::UnboundedSender<Accepted>]>,
     cut: Cell<u64>,
+    turns: Turns,
 }
 
 impl Door {
     pub(super) fn new(worker: Rc<Worker>, common: &Common) -> Self {
+        let turns = Turns::new(worker.config.limits.handshakes);
         Self {
             worker,
             limit: common.limit.clone(),
@@ -61,6 +64,7 @@ impl Door {
             acceptors: common.acceptors.clone(),
             doors: common.doors.clone(),
             cut: Cell::new(0),
+            turns,
         }
     }
 
@@ -82,6 +86,7 @@ impl Door {
                 biased;
                 () = &mut finishing => break,
                 accepted = async {
+                    self.worker.overload.accepting().await;
                     self.limit.available().await;
                     listener.accept().await
                 } => accepted,
@@ -231,8 +236,10 @@ impl Door {
             return Ok(serve(socket, version, downstream(None), handle).await);
         }
         let Some(acceptor) = self.acceptors.of(&binding.listener) else { return Ok(End::Closed) };
-        let handshake = timeout_at(Instant::now() + timers.handshake, acceptor.accept(socket));
-        let stream = match handshake.await {
+        let active = Active::begin(&self.worker.metrics.tls_handshakes_active);
+        let handshake = timeout_at(Instant::now() + timers.handshake, self.turns.handshake(acceptor, socket)).await;
+        drop(active);
+        let stream = match handshake {
             Err(_) => return Err(Limit::Handshake),
             Ok(Err(error)) => {
                 self.worker.metrics.tls_failures.inc();
