@@ -51,6 +51,8 @@ pub(super) struct Outcome {
 impl Stage {
     /// Compiles everything and publishes what differs from `previous`.
     pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable, moments: &Moments) -> Outcome {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("compile");
         let begun = Instant::now();
         let Compiled { ir, mut endpoints, report, served, ours, next_boundary } =
             (self.compile)(snapshot, previous.ir());

@@ -105,6 +105,7 @@ impl Download {
     fn fail(&mut self, error: BodyError, fault: ProxyError) -> Polled {
         let fault = self.exchange.upload.as_ref().and_then(|upload| upload.fault()).unwrap_or(fault);
         self.exchange.error = Some(fault);
+        self.exchange.downstream().worker.metrics.answers_broken.inc();
         if self.until_close {
             self.exchange.downstream().activity.break_off();
         }
