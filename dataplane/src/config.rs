@@ -93,7 +93,8 @@ pub struct Limits {
     /// Connections to upstreams in total, idle ones included; 503. Default what clients and the reserve leave of the file
     /// descriptors, without limit when nobody says.
     pub upstream_connections: usize,
-    /// Requests of one connection, give or take a tenth; then it is closed gracefully. 0 is no limit. Default 100,000.
+    /// Requests of one connection, give or take a tenth; then it is closed gracefully. 0, the default, is no limit: its age
+    /// ends a connection that lives too long.
     pub requests: u32,
     /// TLS handshakes that a worker begins before it looks after its other connections. Default 16.
     pub handshakes: usize,
@@ -125,7 +126,7 @@ impl Default for Limits {
             connections: 65_536,
             connections_per_client: None,
             upstream_connections: usize::MAX,
-            requests: 100_000,
+            requests: 0,
             handshakes: 16,
             head: 32 * 1024,
             fields: 100,

@@ -17,6 +17,9 @@
 mod balance;
 pub mod config;
 mod dataplane;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 pub mod listener;
 pub mod observe;

@@ -60,6 +60,6 @@ fn default_and_help(flag: &clap::Arg) -> (String, String) {
 }
 
 /// Headings of flags that set bounds.
-const BOUNDED: [&str; 3] = ["Limits", "Timers", "Upstreams"];
+const BOUNDED: [&str; 4] = ["Limits", "Timers", "Upstreams", "Overload"];
 
 const INFALLIBLE: &str = "writing to a string never fails";

@@ -12,7 +12,7 @@ pub(crate) struct OverloadArgs {
     /// Memory that the process may have [default: what its cgroups allow; without either none is watched]
     #[arg(long, env = "PORTICO_MEMORY_LIMIT", value_name = "SIZE")]
     pub(crate) memory_limit: Option<Size>,
-    /// Share of the memory from which on no connection is kept for a further request
+    /// Share of the memory in use, first step; no connection is kept for a further request
     #[arg(
         long,
         env = "PORTICO_MEMORY_KEEP_ALIVE_OFF",
@@ -20,7 +20,7 @@ pub(crate) struct OverloadArgs {
         default_value_t = Percent(Overload::default().keep_alive_off)
     )]
     pub(crate) memory_keep_alive_off: Percent,
-    /// Share of the memory from which on requests get 503 and idle connections are closed
+    /// Share of the memory in use, second step; requests get 503 and idle connections are closed
     #[arg(
         long,
         env = "PORTICO_MEMORY_REFUSE",
@@ -28,7 +28,7 @@ pub(crate) struct OverloadArgs {
         default_value_t = Percent(Overload::default().refuse)
     )]
     pub(crate) memory_refuse: Percent,
-    /// Share of the memory from which on nobody is accepted, and who takes nothing for a second is cut
+    /// Share of the memory in use, last step; nobody is accepted, and who takes nothing for a second is cut
     #[arg(
         long,
         env = "PORTICO_MEMORY_ACCEPT_OFF",
@@ -36,7 +36,7 @@ pub(crate) struct OverloadArgs {
         default_value_t = Percent(Overload::default().accept_off)
     )]
     pub(crate) memory_accept_off: Percent,
-    /// How late a worker may be before every third request gets 503; 0 never refuses
+    /// Lateness of a worker, or 0 for no limit; every third request gets 503
     #[arg(
         long,
         env = "PORTICO_MAX_LATENESS",
@@ -50,7 +50,7 @@ pub(crate) struct OverloadArgs {
     /// Connections to upstreams, idle ones included; 503 [default: what clients and the reserve leave of the file descriptors]
     #[arg(long, env = "PORTICO_MAX_UPSTREAM_CONNECTIONS", value_name = "N", value_parser = at_least_one)]
     pub(crate) max_upstream_connections: Option<usize>,
-    /// Age from which on a connection ends with its next request, give or take a tenth; 0 is no limit
+    /// Age of a connection, give or take a tenth, or 0 for no limit; it ends with its next request
     #[arg(
         long,
         env = "PORTICO_MAX_CONNECTION_AGE",
@@ -58,7 +58,7 @@ pub(crate) struct OverloadArgs {
         default_value_t = Pause(Timers::default().connection_age)
     )]
     pub(crate) max_connection_age: Pause,
-    /// Requests of a connection, give or take a tenth; 0 is no limit
+    /// Requests of a connection, give or take a tenth, or 0 for no limit; it ends with the last
     #[arg(
         long,
         env = "PORTICO_MAX_CONNECTION_REQUESTS",

@@ -13,7 +13,10 @@ fn the_tables_of_limits_and_flags_are_fresh() {
     if update("UPDATE_README") {
         fs::write(&path, &fresh).unwrap();
     } else {
-        assert!(text == fresh, "README.md tells other limits or flags than the program has: UPDATE_README=1 writes them");
+        assert!(
+            text == fresh,
+            "README.md tells other limits or flags than the program has: UPDATE_README=1 writes them"
+        );
     }
 }
 
