@@ -130,7 +130,7 @@ pub(crate) fn h2load_outcome(text: &str, log: &Path) -> Result<Outcome> {
 
 fn answered(outcome: Outcome, text: &str) -> Result<Outcome> {
     if outcome.requests == 0 {
-        bail!("not one request was answered: {text}");
+        bail!("not one request was answered: {}", text.chars().take(300).collect::<String>());
     }
     Ok(outcome)
 }

@@ -1,8 +1,11 @@
 //! A process with a processor of its own, and what the kernel says it has cost.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -39,19 +42,19 @@ impl Running {
         }
     }
 
-    /// Nanoseconds that all threads of the process and of its descendants have run.
-    pub(crate) fn ran(&self) -> Result<u64> {
-        let mut sum = 0;
+    /// What all threads of the process and of its descendants have run.
+    pub(crate) fn ran(&self) -> Result<Ran> {
+        let mut ran = HashMap::new();
         for pid in self.tree() {
             let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
             for task in tasks.flatten() {
                 // A thread may end between the two readings.
                 let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
                 let first = text.split(' ').next().context("schedstat has three numbers")?;
-                sum += first.parse::<u64>()?;
+                ran.insert(task.file_name(), first.parse()?);
             }
         }
-        Ok(sum)
+        Ok(Ran(ran))
     }
 
     /// Resident kilobytes of the process and of its descendants.
@@ -74,6 +77,18 @@ impl Running {
             pids.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
         pids
+    }
+}
+
+/// Nanoseconds that each thread has run.
+#[derive(Debug)]
+pub(crate) struct Ran(HashMap<OsString, u64>);
+
+impl Ran {
+    /// What has run since an earlier reading. The last bit of a thread that ended meanwhile is lost.
+    pub(crate) fn since(&self, earlier: &Self) -> Duration {
+        let ran = self.0.iter().map(|(thread, ran)| ran.saturating_sub(earlier.0.get(thread).copied().unwrap_or(0)));
+        Duration::from_nanos(ran.sum())
     }
 }
 

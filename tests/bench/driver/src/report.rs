@@ -62,7 +62,7 @@ fn raw(figures: &Figures) -> String {
 pub(crate) fn tables(settings: &Settings, figures: &Figures) -> String {
     let mut page = format!(
         "# Portico beside others\n\n\
-         Medians of {} rounds of {} s, proxies in turn, each alone on one processor while it is driven; drivers and \
+         Medians of {} x {} s, proxies in turn, each alone on one processor while it is driven; drivers and \
          backends on the other. [Setup](setup.md), [every sample](raw.csv), \
          [how it is measured and what is unfair](../../README.md).\n\n\
          Cost is processor time of the proxy for each request, kernel included. The ratio is Portico's cost over the \
