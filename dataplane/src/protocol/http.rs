@@ -48,7 +48,8 @@ where
         }
         Version::Http2 => {
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(owner.clone(), request);
+                // In a box of its own, which goes with the answer: what is left of a stream that waits for a window is small.
+                let answer = Box::pin(answer(owner.clone(), request));
                 async move { answer.await.map(|response| response.map(Paced::new)) }
             });
             let io = TokioIo::new(Stamped::http2(stream, activity.clone()));
