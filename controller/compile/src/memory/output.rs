@@ -22,7 +22,7 @@ impl Memory {
     pub(super) fn settle_ir(
         &mut self,
         work: &Work<'_>,
-        hosts: Vec<Arc<VirtualHost>>,
+        hosts: &[Arc<VirtualHost>],
         fallback: Option<Arc<Route>>,
         covering: Vec<CertificateName>,
         default_certificate: Option<CertificateName>,
@@ -31,7 +31,7 @@ impl Memory {
         let before = self.ir.clone();
         let listener = before.listeners.first();
         let hosts_before = listener.map_or(&[][..], |listener| &listener.virtual_hosts);
-        let virtual_hosts = self.virtual_hosts(work, &hosts, hosts_before);
+        let virtual_hosts = self.virtual_hosts(work, hosts, hosts_before);
         let certificates = self.listed(covering);
         let (upstreams, used) =
             (self.settle_upstreams(work.is_whole(), touched), self.settle_certificates(work.is_whole(), touched));
