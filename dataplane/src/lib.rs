@@ -19,6 +19,7 @@ mod dataplane;
 mod gate;
 pub mod listener;
 pub mod observe;
+mod parking;
 mod protocol;
 mod request;
 mod serving;

@@ -7,6 +7,7 @@ mod gate;
 mod http1;
 mod http2;
 mod kit;
+mod parking;
 mod retries;
 mod timers;
 mod upgrade;

@@ -216,6 +216,7 @@ fn timers(args: &TimersArgs) -> Timers {
         body_rate_grace: args.request_body_grace.0,
         body_rate: args.request_body_rate.0,
         keep_alive: args.keep_alive_timeout.0,
+        park_after: args.park_after.0,
         write_stall: args.write_timeout.0,
         stream_idle: args.stream_idle_timeout.0,
         probe: args.probe_interval.0,

@@ -11,7 +11,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::driver::{Connection, Deadlines, Driver, End, Handle};
@@ -20,6 +19,7 @@ use super::io::Stamped;
 use super::stall::{Paced, Streams};
 use crate::config::{Config, Limits};
 use crate::gate::request::Requests;
+use crate::parking::{Parked, Served, Transport};
 use crate::request::{self, Downstream, ResponseBody};
 
 /// Which HTTP a connection speaks: decided by ALPN on TLS, by configuration in clear.
@@ -29,34 +29,50 @@ pub(crate) enum Version {
     Http2,
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve<S>(stream: S, version: Version, downstream: Rc<Downstream>, handle: &Handle) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Serves a connection to its end, or until it can be parked. One that was parked is served like a new one.
+pub(crate) fn serve(
+    transport: Transport,
+    version: Version,
+    downstream: Rc<Downstream>,
+    handle: Rc<Handle>,
+) -> Pin<Box<dyn Future<Output = Served>>> {
+    match version {
+        Version::Http1 => Box::pin(serve_http1(transport, downstream, handle)),
+        Version::Http2 => Box::pin(serve_http2(transport, downstream, handle)),
+    }
+}
+
+async fn serve_http1(transport: Transport, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Served {
     let config = &downstream.worker.config;
     let sleep = pin!(sleep_until(Instant::now()));
     let timers = Deadlines::new(&config.timers, downstream.trusted);
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());
-    match version {
-        Version::Http1 => {
-            let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
-            let stream = Stamped::http1(stream, activity.clone(), Requests::new(&config.limits));
-            let served = http1_builder(config).serve_connection(TokioIo::new(stream), service);
-            let connection = pin!(served.with_upgrades());
-            Driver::new(connection, sleep, &activity, handle, timers).await
+    let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
+    let stream = Stamped::http1(transport, activity.clone(), Requests::new(&config.limits), downstream.begun());
+    let mut connection = http1_builder(config).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let driver = Driver::new(Pin::new(&mut connection), sleep, &activity, &handle, timers);
+    match (driver.parking(&downstream).await, connection.into_parts()) {
+        (End::Idle, Some(parts)) => {
+            let transport = parts.io.into_inner().into_inner();
+            Served::Parked(Box::new(Parked::new(transport, parts.read_buf, downstream, handle)))
         }
-        Version::Http2 => {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer(owner.clone(), request);
-                async move { answer.await.map(|response| response.map(Paced::new)) }
-            });
-            let io = TokioIo::new(Stamped::http2(stream, activity.clone()));
-            let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
-            let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
-            Driver::new(connection, sleep, &activity, handle, timers).await
-        }
+        (end, _) => Served::Ended(end),
     }
+}
+
+async fn serve_http2(transport: Transport, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Served {
+    let config = &downstream.worker.config;
+    let sleep = pin!(sleep_until(Instant::now()));
+    let timers = Deadlines::new(&config.timers, downstream.trusted);
+    let (activity, owner) = (downstream.activity.clone(), downstream.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer(owner.clone(), request);
+        async move { answer.await.map(|response| response.map(Paced::new)) }
+    });
+    let io = TokioIo::new(Stamped::http2(transport, activity.clone()));
+    let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
+    let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
+    Served::Ended(Driver::new(connection, sleep, &activity, &handle, timers).await)
 }
 
 async fn answer(downstream: Rc<Downstream>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {

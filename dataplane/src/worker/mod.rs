@@ -7,7 +7,7 @@ mod drain;
 mod run;
 mod table;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -22,6 +22,7 @@ use crate::balance::{Balancer, Place};
 use crate::config::Config;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::WorkerMetrics;
+use crate::parking::Wheel;
 use crate::protocol::Handle;
 use crate::serving::Serving;
 
@@ -43,6 +44,7 @@ pub(crate) struct Worker {
     place: Place,
     leaving: Cell<bool>,
     connections: RefCell<Slab<Rc<Handle>>>,
+    parked: RefCell<Wheel>,
 }
 
 impl Worker {
@@ -59,6 +61,7 @@ impl Worker {
             place,
             leaving: Cell::new(false),
             connections: RefCell::default(),
+            parked: RefCell::new(Wheel::new()),
         })
     }
 
@@ -96,10 +99,18 @@ impl Worker {
         self.leaving.get()
     }
 
-    /// Lets idle upstream connections go whose time is over, and a table that no request has left behind yet.
+    /// The deadlines of the parked connections.
+    pub(crate) fn parked(&self) -> RefMut<'_, Wheel> {
+        self.parked.borrow_mut()
+    }
+
+    /// Lets connections go whose time is over, parked ones and idle ones to upstreams, and a table that no request has
+    /// left behind yet.
     fn sweep(&self) {
         drop(self.table());
         let now = Instant::now();
+        let due = self.parked().due(now);
+        due.iter().for_each(|handle| handle.expire());
         for balancer in self.balancers.borrow().values() {
             balancer.sweep(now);
         }
