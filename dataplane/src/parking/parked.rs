@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -40,7 +39,7 @@ struct Stay {
 
 impl Parked {
     /// Parks a connection that is between two messages; `read` is what was read of the next one.
-    pub(crate) fn new(mut transport: Transport, read: Bytes, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Self {
+    pub(crate) fn new(mut transport: Transport, read: &[u8], downstream: Rc<Downstream>, handle: Rc<Handle>) -> Self {
         transport.feed(read);
         let worker = &downstream.worker;
         let (_, since) = downstream.activity.phase();
@@ -64,7 +63,7 @@ impl Parked {
         let mut buffer = ReadBuf::uninit(&mut room);
         match Pin::new(&mut self.transport).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                self.transport.feed(Bytes::copy_from_slice(buffer.filled()));
+                self.transport.feed(buffer.filled());
                 return Poll::Ready(Woken::Octets);
             }
             Poll::Ready(Ok(())) => return self.close(cx),

@@ -38,10 +38,11 @@ impl From<TlsStream<Socket>> for Transport {
 }
 
 impl Transport {
-    /// Puts octets in front of what is read next. Nothing that was put there before may be left.
-    pub(crate) fn feed(&mut self, octets: Bytes) {
+    /// Puts octets in front of what is read next, nothing being there from before. They are copied, because the buffer
+    /// they come in may be much larger than they are.
+    pub(crate) fn feed(&mut self, octets: &[u8]) {
         debug_assert!(self.ahead.is_empty(), "octets are fed once");
-        self.ahead = octets;
+        self.ahead = Bytes::copy_from_slice(octets);
     }
 }
 

@@ -54,7 +54,7 @@ async fn serve_http1(transport: Transport, downstream: Rc<Downstream>, handle: R
     match (driver.parking(&downstream).await, connection.into_parts()) {
         (End::Idle, Some(parts)) => {
             let transport = parts.io.into_inner().into_inner();
-            Served::Parked(Box::new(Parked::new(transport, parts.read_buf, downstream, handle)))
+            Served::Parked(Box::new(Parked::new(transport, &parts.read_buf, downstream, handle)))
         }
         (end, _) => Served::Ended(end),
     }
