@@ -8,9 +8,13 @@ use super::Parked;
 use super::parked::Woken;
 use crate::protocol::{End, Version, serve};
 
+/// What serves a connection for the time being.
+pub(crate) type Service = Pin<Box<dyn Future<Output = Served>>>;
+
 /// How serving a connection came to its end.
-#[derive(Debug)]
 pub(crate) enum Served {
+    /// This serves it from here on, and what was needed before is given up.
+    By(Service),
     /// With the connection.
     Ended(End),
     /// It is idle.
@@ -23,7 +27,7 @@ pub(crate) enum Served {
 pub(crate) struct Life(State);
 
 enum State {
-    Served(Pin<Box<dyn Future<Output = Served>>>),
+    Served(Service),
     /// Empty only while it is built anew.
     Parked(Option<Box<Parked>>),
 }
@@ -42,6 +46,7 @@ impl Future for Life {
         loop {
             self.0 = match &mut self.0 {
                 State::Served(served) => match ready!(served.as_mut().poll(cx)) {
+                    Served::By(service) => State::Served(service),
                     Served::Ended(end) => return Poll::Ready(end),
                     Served::Parked(parked) => State::Parked(Some(parked)),
                 },

@@ -10,7 +10,7 @@ mod parked;
 mod transport;
 mod wheel;
 
-pub(crate) use life::{Life, Served};
+pub(crate) use life::{Life, Served, Service};
 pub(crate) use parked::Parked;
 pub(crate) use transport::Transport;
 pub(crate) use wheel::{Spot, Wheel};

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -19,7 +21,7 @@ use super::io::Stamped;
 use super::stall::{Paced, Streams};
 use crate::config::{Config, Limits};
 use crate::gate::request::Requests;
-use crate::parking::{Parked, Served, Transport};
+use crate::parking::{Parked, Served, Service, Transport};
 use crate::request::{self, Downstream, ResponseBody};
 
 /// Which HTTP a connection speaks: decided by ALPN on TLS, by configuration in clear.
@@ -30,12 +32,7 @@ pub(crate) enum Version {
 }
 
 /// Serves a connection to its end, or until it can be parked. One that was parked is served like a new one.
-pub(crate) fn serve(
-    transport: Transport,
-    version: Version,
-    downstream: Rc<Downstream>,
-    handle: Rc<Handle>,
-) -> Pin<Box<dyn Future<Output = Served>>> {
+pub(crate) fn serve(transport: Transport, version: Version, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Service {
     match version {
         Version::Http1 => Box::pin(serve_http1(transport, downstream, handle)),
         Version::Http2 => Box::pin(serve_http2(transport, downstream, handle)),
@@ -67,12 +64,31 @@ async fn serve_http2(transport: Transport, downstream: Rc<Downstream>, handle: R
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = answer(owner.clone(), request);
-        async move { answer.await.map(|response| response.map(Paced::new)) }
+        async move {
+            let mut response = answer.await?;
+            detach(response.headers_mut());
+            Ok::<_, Infallible>(response.map(Paced::new))
+        }
     });
     let io = TokioIo::new(Stamped::http2(transport, activity.clone()));
     let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
     let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
     Served::Ended(Driver::new(connection, sleep, &activity, &handle, timers).await)
+}
+
+/// Gives the values of a head memory of their own. HPACK remembers them for as long as the connection lasts, and those of
+/// an upstream's answer would hold its whole read buffer.
+fn detach(headers: &mut HeaderMap) {
+    let length = headers.values().map(HeaderValue::len).sum();
+    let mut octets = BytesMut::with_capacity(length);
+    headers.values().for_each(|value| octets.extend_from_slice(value.as_bytes()));
+    for value in headers.values_mut() {
+        let copy = octets.split_to(value.len()).freeze();
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(copy) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
 }
 
 async fn answer(downstream: Rc<Downstream>, request: Request<Incoming>) -> Result<Response<ResponseBody>, Infallible> {

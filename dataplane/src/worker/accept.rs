@@ -210,7 +210,7 @@ impl Door {
         }
     }
 
-    /// Serves a connection to its end or until it is idle; `Err` when it broke a limit before its first request.
+    /// Takes a connection up to where HTTP begins; `Err` when it broke a limit before its first request.
     async fn serve(
         &self,
         mut stream: TcpStream,
@@ -251,7 +251,7 @@ impl Door {
             let http2 =
                 binding.h2c && timeout_at(by, socket.begins_with(PREFACE)).await.map_err(|_| Limit::FirstByte)?;
             let version = if http2 { Version::Http2 } else { Version::Http1 };
-            return Ok(serve(socket.into(), version, downstream(None), handle).await);
+            return Ok(Served::By(serve(socket.into(), version, downstream(None), handle)));
         }
         let Some(acceptor) = self.acceptors.of(&binding.listener) else { return Ok(Served::Ended(End::Closed)) };
         let handshake = timeout_at(Instant::now() + timers.handshake, acceptor.accept(socket));
@@ -272,7 +272,7 @@ impl Door {
         let server_name = session.server_name().and_then(portico_shared::normalise::authority::name);
         let facts = TlsFacts { server_name: server_name.map(|name| name.into_owned()) };
         let version = if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
-        Ok(serve(stream.into(), version, downstream(Some(facts)), handle).await)
+        Ok(Served::By(serve(stream.into(), version, downstream(Some(facts)), handle)))
     }
 }
 
