@@ -43,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// Timers.
     pub timers: Timers,
+    /// What is done when there is not enough memory or time.
+    pub overload: Overload,
     /// Downstream TLS.
     pub tls: Tls,
     /// Behaviour towards upstreams.
@@ -68,6 +70,7 @@ impl Default for Config {
             proxy_protocol_from: Vec::new(),
             limits: Limits::default(),
             timers: Timers::default(),
+            overload: Overload::default(),
             tls: Tls::default(),
             upstream: Upstream::default(),
             access_log: AccessLogFormat::Off,
@@ -87,6 +90,14 @@ pub struct Limits {
     pub connections: usize,
     /// Downstream connections per client address; further ones are closed. Default none.
     pub connections_per_client: Option<usize>,
+    /// Connections to upstreams in total, idle ones included; 503. Default what clients and the reserve leave of the file
+    /// descriptors, without limit when nobody says.
+    pub upstream_connections: usize,
+    /// Requests of one connection, give or take a tenth; then it is closed gracefully. 0, the default, is no limit: its age
+    /// ends a connection that lives too long.
+    pub requests: u32,
+    /// TLS handshakes that a worker begins before it looks after its other connections. Default 16.
+    pub handshakes: usize,
     /// Whole request head in octets; 431. Default 32 KiB.
     pub head: usize,
     /// Request fields; 431. Default 100.
@@ -114,6 +125,9 @@ impl Default for Limits {
         Self {
             connections: 65_536,
             connections_per_client: None,
+            upstream_connections: usize::MAX,
+            requests: 0,
+            handshakes: 16,
             head: 32 * 1024,
             fields: 100,
             cookie_crumbs: 200,
@@ -150,6 +164,8 @@ pub struct Timers {
     /// Idle HTTP/1 connection before all but its socket and TLS session is given up until it is used again; nothing shows
     /// on the wire. Default 2 s; 0 never.
     pub park_after: Duration,
+    /// Age of a connection, give or take a tenth, from which on its next request is its last. Zero is no limit. Default 1 h.
+    pub connection_age: Duration,
     /// A response that the client does not take; close. Default 60 s.
     pub write_stall: Duration,
     /// Upgraded connections, gRPC and event streams without a byte; close. Default 1 h.
@@ -170,10 +186,33 @@ impl Default for Timers {
             body_rate: 500,
             keep_alive: Duration::from_secs(620),
             park_after: Duration::from_secs(2),
+            connection_age: Duration::from_secs(3600),
             write_stall: Duration::from_secs(60),
             stream_idle: Duration::from_secs(3600),
             probe: Duration::from_secs(30),
         }
+    }
+}
+
+/// What is done when there is not enough memory or time. Percentages are of the memory that the process may have.
+#[derive(Clone, Debug)]
+pub struct Overload {
+    /// Resident memory in octets that the process may have. Default what its cgroups allow; without either nothing is
+    /// watched.
+    pub memory: Option<u64>,
+    /// From here on no connection is kept for a further request. Default 85.
+    pub keep_alive_off: u32,
+    /// From here on new requests get 503 and idle connections are closed. Default 92.
+    pub refuse: u32,
+    /// From here on nobody is accepted, and clients that take nothing for a second are cut. Default 95.
+    pub accept_off: u32,
+    /// How late a worker may be before it refuses every third request with 503; zero never does. Default 500 ms.
+    pub lateness: Duration,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self { memory: None, keep_alive_off: 85, refuse: 92, accept_off: 95, lateness: Duration::from_millis(500) }
     }
 }
 

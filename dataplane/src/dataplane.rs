@@ -19,6 +19,7 @@ use crate::listener::limit::{ConnectionLimit, WorkerLoad};
 use crate::listener::tcp::{self, Bound};
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
+use crate::overload::{Overload, Slots};
 use crate::serving::{Acceptors, Serving, Transports};
 use crate::state::Endpoints;
 use crate::tls::KeyError;
@@ -82,6 +83,8 @@ impl Dataplane {
         let metrics = Metrics::new(config.workers);
         let access_log = AccessLog::start(config.access_log, Box::new(io::stdout()));
         metrics.watch(&access_log);
+        let (overload, slots) = (Overload::watch(&config.overload), Slots::new(config.limits.upstream_connections));
+        metrics.show(&overload, &slots);
         let (stages, stage) = watch::channel(Stage::Waiting);
         let published = Arc::new(Published::new(Serving::empty()));
         let (doors, handed): (Vec<_>, Vec<_>) = (0..config.workers).map(|_| mpsc::unbounded_channel()).unzip();
@@ -105,12 +108,14 @@ impl Dataplane {
                     settings: config.clone(),
                     metrics: metrics.worker(number).clone(),
                     endpoints: endpoints.clone(),
+                    slots: slots.clone(),
                 },
                 access_log: access_log.clone(),
                 published: published.clone(),
                 stages: stage.clone(),
                 limit: limit.clone(),
                 load: load.clone(),
+                overload: overload.clone(),
                 acceptors: acceptors.clone(),
                 doors: doors.clone(),
                 opened: opened.clone(),

@@ -11,14 +11,19 @@
 //! 7. The response body streams back; when its last octet is gone the connection returns to its pool and [`observe`]
 //!    gets one record.
 //!
-//! Workers share nothing that a request touches twice: see `state` for the one exception.
+//! Workers share nothing that a request touches twice: see `state` for the one exception. `overload` knows when there is not
+//! enough of something.
 
 mod balance;
 pub mod config;
 mod dataplane;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 pub mod listener;
 pub mod observe;
+mod overload;
 mod parking;
 mod protocol;
 mod request;

@@ -1,6 +1,7 @@
 //! The data plane through real sockets, by topic: a table literal in, octets out.
 
 mod bodies;
+mod budgets;
 mod endpoints;
 mod floods;
 mod gate;

@@ -28,6 +28,9 @@
 
 pub mod diagnostic;
 pub mod endpoint;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ir;
 pub mod normalise;
 pub mod origin;

@@ -27,6 +27,7 @@ mod primer;
 mod proxy_protocol;
 mod reload;
 mod retries;
+mod secrecy;
 mod site;
 mod streaming;
 mod timeouts;

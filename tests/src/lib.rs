@@ -8,6 +8,9 @@
 //! | [`Setup`], [`portico`], [`process`] | the process under test: manifests in a directory of its own, ports chosen by the system |
 //! | [`manifest`] | Ingresses, Services, EndpointSlices and Secrets as values to write into that directory |
 //! | [`echo`] | an upstream that says who it is and what it received |
+//! | [`recorder`] | an upstream that writes down every octet and answers as it is told |
+//! | [`frames`] | HTTP/2 frame by frame |
+//! | [`rows`] | the threat table's rows and where each is proven |
 //! | [`scripted`] | an upstream that answers with exact bytes, and one that refuses connections |
 //! | [`client`] | requests as bytes, over HTTP/1.1, HTTP/2, WebSocket and gRPC framing, plain or TLS |
 //! | [`certificate`] | an authority and what it signs |
@@ -17,10 +20,13 @@ pub mod certificate;
 pub mod client;
 pub mod dns;
 pub mod echo;
+pub mod frames;
 pub mod grpc;
 pub mod manifest;
 pub mod portico;
 pub mod process;
+pub mod recorder;
+pub mod rows;
 pub mod scripted;
 mod setup;
 pub mod stream;

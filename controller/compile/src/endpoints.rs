@@ -60,7 +60,9 @@ pub(crate) fn gather(
         let (number, app_protocol) = match port_in(&slice.value, port) {
             Ok(found) => found,
             Err(why) => {
-                lack = lack.max(why);
+                // A slice without endpoints has no ports either: its pods are still to come.
+                let to_come = why != Lack::Slices && slice.value.endpoints.is_empty();
+                lack = lack.max(if to_come { Lack::Addresses } else { why });
                 continue;
             }
         };

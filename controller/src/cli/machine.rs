@@ -1,6 +1,6 @@
 //! What this machine lets the process have.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 /// Processors this process may use, cgroup quota included, at most 16.
 pub(super) fn processors() -> usize {
@@ -16,6 +16,14 @@ pub(super) fn descriptors() -> usize {
     }
     let granted = getrlimit(Resource::Nofile).current;
     granted.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX)
+}
+
+/// Keeps private keys out of core files: none is written, nor piped to a collector (which ignores the size limit), and
+/// other processes of the same user cannot read this one's memory.
+pub(super) fn forbid_core_dumps() {
+    // Neither can be refused to a process that asks for less.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// What tells this process from others: the machine's name and the process's number.

@@ -1,4 +1,4 @@
-//! The table of flags in README.md, printed from the flags themselves.
+//! The tables of limits and of flags in README.md, printed from the flags themselves.
 
 use std::fmt::Write as _;
 
@@ -29,6 +29,21 @@ pub(super) fn flags() -> String {
     out
 }
 
+/// What has a bound, as Markdown: the flags of these groups whose help says, behind a semicolon, what happens at it.
+pub(super) fn limits() -> String {
+    let command = args::command();
+    let serve = command.find_subcommand("serve").expect("serve is a verb");
+    let mut out = String::from("\n| what | default | on breach | flag |\n|---|---|---|---|\n");
+    let bounded = |flag: &&clap::Arg| flag.get_help_heading().is_some_and(|heading| BOUNDED.contains(&heading));
+    for flag in serve.get_arguments().filter(bounded) {
+        let (default, help) = default_and_help(flag);
+        if let (Some(long), Some((what, breach))) = (flag.get_long(), help.rsplit_once("; ")) {
+            writeln!(out, "| {what} | {default} | {breach} | `--{long}` |").expect(INFALLIBLE);
+        }
+    }
+    out
+}
+
 /// The default, written by clap or in the help itself as `[default: ...]`.
 fn default_and_help(flag: &clap::Arg) -> (String, String) {
     let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
@@ -43,5 +58,8 @@ fn default_and_help(flag: &clap::Arg) -> (String, String) {
     };
     (default, help)
 }
+
+/// Headings of flags that set bounds.
+const BOUNDED: [&str; 4] = ["Limits", "Timers", "Upstreams", "Overload"];
 
 const INFALLIBLE: &str = "writing to a string never fails";

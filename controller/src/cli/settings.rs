@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use portico_compile::{HostOwnership, Options};
 use portico_dataplane::Config;
-use portico_dataplane::config::{AccessLogFormat, Binding, Limits, Timers, Tls, TlsVersion, Upstream};
+use portico_dataplane::config::{AccessLogFormat, Binding, Limits, Overload, Timers, Tls, TlsVersion, Upstream};
 use portico_shared::ir::{Balance, policy::StrictTransportSecurity};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -19,6 +19,7 @@ use super::args::ingress::{BalanceArg, HostOwnershipArg, IngressArgs};
 use super::args::limits::LimitsArgs;
 use super::args::listen::ListenArgs;
 use super::args::log::AccessLogArg;
+use super::args::overload::OverloadArgs;
 use super::args::timers::TimersArgs;
 use super::args::tls::{TlsArgs, TlsVersionArg};
 use super::args::upstream::UpstreamArgs;
@@ -133,8 +134,9 @@ fn dataplane(args: &ServeArgs) -> Result<Config> {
         workers: listen.workers.unwrap_or_else(machine::processors),
         trusted_proxies: listen.trusted_proxies.clone(),
         proxy_protocol_from: listen.proxy_protocol_from.clone(),
-        limits: limits(&args.limits, descriptors)?,
-        timers: timers(&args.timers),
+        limits: limits(&args.limits, &args.overload, descriptors)?,
+        timers: timers(&args.timers, &args.overload),
+        overload: overload(&args.overload)?,
         tls: tls(&args.tls),
         upstream: upstream(&args.upstream, descriptors)?,
         access_log: match args.log.access_log {
@@ -166,8 +168,9 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() == other.port() && one.port() != 0 && (any || one.ip() == other.ip())
 }
 
-fn limits(args: &LimitsArgs, descriptors: usize) -> Result<Limits> {
+fn limits(args: &LimitsArgs, budgets: &OverloadArgs, descriptors: usize) -> Result<Limits> {
     let defaults = Limits::default();
+    let connections = args.max_connections.unwrap_or(defaults.connections.min(descriptors / 2).max(1));
     ensure!(
         args.max_target_size.0 <= args.max_head_size.0,
         "--max-target-size {} exceeds --max-head-size {}",
@@ -175,8 +178,11 @@ fn limits(args: &LimitsArgs, descriptors: usize) -> Result<Limits> {
         args.max_head_size
     );
     Ok(Limits {
-        connections: args.max_connections.unwrap_or(defaults.connections.min(descriptors / 2).max(1)),
+        connections,
         connections_per_client: args.max_connections_per_client,
+        upstream_connections: upstream_connections(budgets, connections, descriptors)?,
+        requests: budgets.max_connection_requests,
+        handshakes: budgets.tls_handshakes_at_once,
         head: octets("--max-head-size", args.max_head_size)?,
         fields: args.max_header_fields,
         cookie_crumbs: args.max_cookie_crumbs,
@@ -188,6 +194,34 @@ fn limits(args: &LimitsArgs, descriptors: usize) -> Result<Limits> {
         h2_connection_window: window("--h2-connection-window", args.h2_connection_window)?,
         hops: args.max_hops,
     })
+}
+
+/// What may be open to upstreams: the descriptors that clients and the reserve leave. Without one for each side nothing
+/// could be served.
+fn upstream_connections(args: &OverloadArgs, connections: usize, descriptors: usize) -> Result<usize> {
+    let reserve = args.fd_reserve.unwrap_or((descriptors / 8).clamp(32, 512));
+    let taken = connections.saturating_add(reserve);
+    let left = descriptors.saturating_sub(taken);
+    let upstreams = args.max_upstream_connections.unwrap_or(left);
+    ensure!(
+        (1..=left).contains(&upstreams),
+        "{descriptors} files may be open: {connections} connections of clients, {reserve} in reserve and {upstreams} to \
+         upstreams do not fit; lower --max-connections, --fd-reserve or --max-upstream-connections, or allow more files"
+    );
+    Ok(upstreams)
+}
+
+fn overload(args: &OverloadArgs) -> Result<Overload> {
+    let [keep_alive_off, refuse, accept_off] =
+        [args.memory_keep_alive_off, args.memory_refuse, args.memory_accept_off].map(|percent| percent.0);
+    ensure!(
+        0 < keep_alive_off && keep_alive_off <= refuse && refuse <= accept_off,
+        "--memory-keep-alive-off {keep_alive_off}%, --memory-refuse {refuse}% and --memory-accept-off {accept_off}% are not \
+         in this order"
+    );
+    let memory = args.memory_limit.map(|size| size.0);
+    ensure!(memory != Some(0), "--memory-limit is not above zero");
+    Ok(Overload { memory, keep_alive_off, refuse, accept_off, lateness: args.max_lateness.0 })
 }
 
 /// A size that buffers are made of.
@@ -206,7 +240,7 @@ fn window(flag: &str, size: Size) -> Result<u32> {
     }
 }
 
-fn timers(args: &TimersArgs) -> Timers {
+fn timers(args: &TimersArgs, budgets: &OverloadArgs) -> Timers {
     Timers {
         handshake: args.tls_handshake_timeout.0,
         first_byte: args.first_byte_timeout.0,
@@ -217,6 +251,7 @@ fn timers(args: &TimersArgs) -> Timers {
         body_rate: args.request_body_rate.0,
         keep_alive: args.keep_alive_timeout.0,
         park_after: args.park_after.0,
+        connection_age: budgets.max_connection_age.0,
         write_stall: args.write_timeout.0,
         stream_idle: args.stream_idle_timeout.0,
         probe: args.probe_interval.0,

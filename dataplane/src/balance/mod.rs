@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::config;
 use crate::observe::metrics::WorkerMetrics;
+use crate::overload::Slots;
 use crate::state::Endpoints;
 use crate::upstream::{EndpointPool, RetryBudget, Transport};
 
@@ -42,6 +43,7 @@ pub(crate) struct Place {
     pub(crate) settings: Arc<config::Config>,
     pub(crate) metrics: Arc<WorkerMetrics>,
     pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) slots: Arc<Slots>,
 }
 
 impl Balancer {
@@ -139,9 +141,7 @@ impl Balancer {
             .map(|record| {
                 let same = |pool: &&Rc<EndpointPool>| pool.endpoint.address == record.address && !pool.is_retired();
                 let kept = old.iter().find(same);
-                kept.cloned().unwrap_or_else(|| {
-                    Rc::new(EndpointPool::new(record, self.worker.metrics.clone(), &self.worker.settings))
-                })
+                kept.cloned().unwrap_or_else(|| Rc::new(EndpointPool::new(record, &self.worker)))
             })
             .collect();
         if first {

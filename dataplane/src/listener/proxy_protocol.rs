@@ -60,13 +60,13 @@ pub async fn read<S: AsyncRead + Unpin>(
 
 /// A whole header.
 #[derive(Debug, PartialEq, Eq)]
-struct Header {
-    length: usize,
-    client: Option<SocketAddr>,
+pub(crate) struct Header {
+    pub(crate) length: usize,
+    pub(crate) client: Option<SocketAddr>,
 }
 
 /// The header at the beginning of `octets`; `None` when more are needed.
-fn parse(octets: &[u8]) -> Result<Option<Header>, ProxyProtocolError> {
+pub(crate) fn parse(octets: &[u8]) -> Result<Option<Header>, ProxyProtocolError> {
     let begins = |signature: &[u8]| {
         let common = signature.len().min(octets.len());
         octets[..common] == signature[..common]

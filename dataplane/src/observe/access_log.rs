@@ -18,6 +18,8 @@ use portico_shared::ObjectRef;
 use portico_shared::ir::UpstreamName;
 
 use crate::config::AccessLogFormat;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use escape::LONGEST;
 use writer::Writer;
 
 /// What is known of a finished request; everything is borrowed.
@@ -94,11 +96,7 @@ impl AccessLog {
     pub fn record(&self, record: &Record<'_>) {
         let Some(writer) = &self.writer else { return };
         let mut line = writer.buffer();
-        match self.format {
-            AccessLogFormat::Off => return,
-            AccessLogFormat::Json => line::json(&mut line, record),
-            AccessLogFormat::Text => line::text(&mut line, record),
-        }
+        append(&mut line, self.format, record);
         line.push(b'\n');
         writer.queue(line);
     }
@@ -115,4 +113,21 @@ impl AccessLog {
     pub fn flush_and_stop(&self, timeout: Duration) -> bool {
         self.writer.as_ref().is_none_or(|writer| writer.stop(timeout))
     }
+}
+
+/// Appends a line without its end.
+fn append(line: &mut Vec<u8>, format: AccessLogFormat, record: &Record<'_>) {
+    match format {
+        AccessLogFormat::Off => {}
+        AccessLogFormat::Json => line::json(line, record),
+        AccessLogFormat::Text => line::text(line, record),
+    }
+}
+
+/// A line without its end.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn line(format: AccessLogFormat, record: &Record<'_>) -> Vec<u8> {
+    let mut line = Vec::new();
+    append(&mut line, format, record);
+    line
 }

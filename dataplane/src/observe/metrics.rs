@@ -21,6 +21,7 @@ use portico_shared::ir::{Ir, Route};
 use portico_shared::table::RoutingTable;
 
 use super::access_log::AccessLog;
+use crate::overload::{Overload, Slots};
 
 pub use cell::{Counter, Gauge, Histogram};
 pub use convergence::Convergence;
@@ -40,6 +41,7 @@ pub struct Metrics {
     workers: Box<[Arc<WorkerMetrics>]>,
     table: TableMetrics,
     access_log: OnceLock<AccessLog>,
+    budgets: OnceLock<(Arc<Overload>, Arc<Slots>)>,
 }
 
 impl Metrics {
@@ -50,6 +52,7 @@ impl Metrics {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             table: TableMetrics::default(),
             access_log: OnceLock::new(),
+            budgets: OnceLock::new(),
         })
     }
 
@@ -73,6 +76,11 @@ impl Metrics {
     /// Shows the lines that this access log dropped. Only the first log given counts.
     pub fn watch(&self, log: &AccessLog) {
         drop(self.access_log.set(log.clone()));
+    }
+
+    /// Shows the budgets of the process. Only the first ones given count.
+    pub(crate) fn show(&self, overload: &Arc<Overload>, slots: &Arc<Slots>) {
+        drop(self.budgets.set((overload.clone(), slots.clone())));
     }
 
     /// Requests being served now, over all workers.

@@ -27,6 +27,8 @@ pub(crate) struct Handle {
     expired: Cell<bool>,
     /// Where it is among the parked ones.
     pub(crate) spot: Spot,
+    /// Whether it is cut when it does not get on.
+    pressed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -81,6 +83,17 @@ impl Handle {
 
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Handle {
+    /// Asks the connection to look whether its client takes what is written, and to end where it does not. Until it is
+    /// told otherwise.
+    pub(crate) fn press(&self, on: bool) {
+        self.pressed.set(on);
+        if on && let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
     }
@@ -202,6 +215,11 @@ impl<'a, C: Connection> Driver<'a, C> {
         }
     }
 
+    /// Whether memory is needed that the client keeps by not taking what was written for it.
+    fn is_pressed(&self) -> bool {
+        self.handle.pressed.get() && self.activity.stalled().is_some_and(|since| since.elapsed() >= PRESSED)
+    }
+
     /// Whether a request is probably on its way: a head that has begun, or a connection so young that its first one may
     /// not have arrived. It will be answered with `Connection: close`.
     fn about_to_ask(&self) -> bool {
@@ -259,6 +277,13 @@ impl<C: Connection> Future for Driver<'_, C> {
             }
             polled = self.connection.as_mut().poll(cx);
         }
+        if polled.is_pending() && self.activity.just_worn() {
+            self.connection.as_mut().finish();
+            polled = self.connection.as_mut().poll(cx);
+        }
+        if polled.is_pending() && self.is_pressed() {
+            return Poll::Ready(End::Expired(Limit::WriteStall));
+        }
         if polled.is_pending() && self.activity.flooded() {
             // One GOAWAY, if it can still be written, and no further work.
             self.connection.as_mut().finish();
@@ -287,6 +312,9 @@ fn limit_of(error: &hyper::Error) -> Option<Limit> {
 
 /// How long a new connection is given for its first request while the worker drains.
 const YOUNG: Duration = Duration::from_secs(1);
+
+/// How long a client may take nothing while memory is needed.
+const PRESSED: Duration = Duration::from_secs(1);
 
 /// Shortest time between two looks at the timers while none is on.
 const SHORTEST: Duration = Duration::from_secs(1);

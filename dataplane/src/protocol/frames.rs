@@ -65,6 +65,18 @@ impl Frames {
         self.block && (self.skip > 0 || !self.last)
     }
 
+    /// Control frames of late.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Header blocks that ended in this turn.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn heads(&self) -> u32 {
+        self.heads
+    }
+
     /// Takes in what was read, up to the end of a burst of heads; how many octets that are.
     pub(crate) fn follow(&mut self, read: &[u8]) -> usize {
         let (before, mut octets) = (self.count, read);
@@ -126,7 +138,7 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// Heads that pass before they are processed: what they become in memory is up to 100 times what they were on the wire.
-pub(super) const BURST: u32 = 16;
+pub(crate) const BURST: u32 = 16;
 /// Most control frames within [`WINDOW`].
 const MOST: u32 = 10_000;
 const WINDOW: Duration = Duration::from_secs(10);

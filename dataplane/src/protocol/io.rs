@@ -50,6 +50,8 @@ pub(crate) struct Activity {
     flooded: AtomicBool,
     broken: AtomicBool,
     upgraded: AtomicBool,
+    /// Whether the connection has served its time.
+    worn: AtomicBool,
     /// Whether part of an HTTP/1 head has come.
     partial: AtomicBool,
     /// Whether the time for it is over.
@@ -74,6 +76,7 @@ impl Activity {
             flooded: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            worn: AtomicBool::new(false),
             partial: AtomicBool::new(false),
             late: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
@@ -161,6 +164,16 @@ impl Activity {
     /// Whether the connection must not end cleanly.
     pub(crate) fn broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+
+    /// The connection is to end with what is in flight.
+    pub(crate) fn wear_out(&self) {
+        self.worn.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to end, and nobody has been told yet. True once.
+    pub(crate) fn just_worn(&self) -> bool {
+        self.worn.load(Ordering::Relaxed) && self.worn.swap(false, Ordering::Relaxed)
     }
 
     /// The connection speaks another protocol now.

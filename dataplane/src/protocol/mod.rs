@@ -1,7 +1,7 @@
 //! From a connection to requests: HTTP/1.1 and HTTP/2, their timers, upgrades.
 
 mod driver;
-mod frames;
+pub(crate) mod frames;
 mod http;
 pub(crate) mod io;
 mod stall;

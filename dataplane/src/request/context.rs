@@ -16,6 +16,7 @@ use super::error::ProxyError;
 use crate::balance::Balancer;
 use crate::observe::access_log::Record;
 use crate::observe::metrics::Limit;
+use crate::overload::Level;
 use crate::protocol::io::{Activity, Phase};
 use crate::worker::{Guards, RouteState, Worker, WorkerTable};
 
@@ -39,6 +40,11 @@ pub(crate) struct Downstream {
     in_flight: Cell<u32>,
     /// Requests that began.
     begun: Cell<u32>,
+    /// The number of its last request, and the moment from which on any is the last; `None` without a limit.
+    last: Option<u32>,
+    until: Option<Instant>,
+    /// Whether it was told to end.
+    worn: Cell<bool>,
     /// Counts the connection until its last request, upgraded ones included, has ended.
     _guards: Guards,
 }
@@ -65,6 +71,10 @@ impl Downstream {
             IpAddr::V4(address) => address.to_string(),
             IpAddr::V6(address) => address.to_string(),
         };
+        let (requests, age) = (worker.config.limits.requests, worker.config.timers.connection_age);
+        let last = (requests > 0).then(|| jittered(requests.into()).try_into().unwrap_or(u32::MAX));
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let until = (age > 0).then(|| Instant::now() + Duration::from_millis(jittered(age)));
         let client_field = HeaderValue::from_str(&text).expect("an address is a field value");
         Self {
             worker,
@@ -77,6 +87,9 @@ impl Downstream {
             activity,
             in_flight: Cell::new(0),
             begun: Cell::new(0),
+            last,
+            until,
+            worn: Cell::new(false),
             _guards: guards,
         }
     }
@@ -96,6 +109,34 @@ impl Downstream {
             _ => Ok(()),
         }
     }
+
+    /// Whether the connection is to end with the request that began then, because of what it has been used or because
+    /// there is no room for one that waits.
+    pub(crate) fn is_last(&self, start: Instant) -> bool {
+        self.worker.leaving() || self.worker.overload.level() >= Level::KeepAliveOff || self.is_worn(start)
+    }
+
+    fn is_worn(&self, start: Instant) -> bool {
+        let limit = if self.last.is_some_and(|last| self.begun.get() >= last) {
+            Limit::ConnectionRequests
+        } else if self.until.is_some_and(|until| start >= until) {
+            Limit::ConnectionAge
+        } else {
+            return false;
+        };
+        if !self.worn.replace(true) {
+            self.worker.metrics.limit(limit);
+            // HTTP/2 has no field for it; the driver sends GOAWAY.
+            self.activity.wear_out();
+        }
+        true
+    }
+}
+
+/// A number give or take a tenth, so that what began together does not end together; at least 1.
+fn jittered(number: u64) -> u64 {
+    let tenth = number / 10;
+    (number - tenth).saturating_add(fastrand::u64(..=tenth * 2)).max(1)
 }
 
 /// A request that is being answered, or whose body is still coming; while one lives, the connection is not idle, and what
@@ -248,7 +289,7 @@ impl Drop for Exchange {
 /// The limit that an error is the breach of.
 fn limit_of(error: ProxyError) -> Option<Limit> {
     match error {
-        ProxyError::TooLarge(limit) | ProxyError::BodyTimeout(limit) => Some(limit),
+        ProxyError::TooLarge(limit) | ProxyError::BodyTimeout(limit) | ProxyError::Overloaded(limit) => Some(limit),
         ProxyError::HeadTimeout => Some(Limit::Head),
         ProxyError::BodyTooLarge => Some(Limit::BodySize),
         ProxyError::Loop => Some(Limit::Hops),

@@ -54,6 +54,8 @@ pub(crate) enum ProxyError {
     NoRoute,
     /// The route cannot be served as it is configured.
     Unavailable,
+    /// There is not enough memory or time.
+    Overloaded(Limit),
     /// The upstream has no endpoint.
     NoEndpoint,
     /// No endpoint took the connection.
@@ -99,7 +101,7 @@ impl ProxyError {
             | Self::Protocol
             | Self::Timeout
             | Self::Silent => Side::Upstream,
-            Self::Unavailable | Self::Panic => Side::Internal,
+            Self::Unavailable | Self::Overloaded(_) | Self::Panic => Side::Internal,
         }
     }
 
@@ -120,6 +122,7 @@ impl ProxyError {
             Self::Loop => "loop",
             Self::NoRoute => "no_route",
             Self::Unavailable => "unavailable",
+            Self::Overloaded(_) => "overloaded",
             Self::NoEndpoint => "no_endpoint",
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",

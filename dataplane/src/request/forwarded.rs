@@ -27,23 +27,53 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 /// Hop-by-hop fields go first and ours are set last, so that no `Connection: X-Forwarded-For` takes one away
 /// (RFC 9110 section 7.6.1).
 pub(crate) fn rewrite(headers: &mut HeaderMap, downstream: &Downstream, websocket: bool) -> Result<(), ProxyError> {
-    let survey = Survey::of(headers, downstream);
-    if survey.hop {
-        drop_hop_fields(headers, survey.connection);
+    let config = &downstream.worker.config;
+    let hop = Hop {
+        trusted: downstream.trusted,
+        underscores: config.underscores_in_headers,
+        hops: config.limits.hops,
+        tls: downstream.tls.is_some(),
+        client: &downstream.client_field,
+        port: &downstream.port_field,
+    };
+    hop.rewrite(headers, websocket)
+}
+
+/// What the fields of a request are rewritten by.
+#[derive(Debug)]
+pub(crate) struct Hop<'a> {
+    /// Whether what the fields say of the client is believed.
+    pub(crate) trusted: bool,
+    /// Whether names may have underscores.
+    pub(crate) underscores: bool,
+    /// Most hops of a request.
+    pub(crate) hops: u32,
+    pub(crate) tls: bool,
+    pub(crate) client: &'a HeaderValue,
+    pub(crate) port: &'a HeaderValue,
+}
+
+impl Hop<'_> {
+    /// See [`rewrite`].
+    pub(crate) fn rewrite(&self, headers: &mut HeaderMap, websocket: bool) -> Result<(), ProxyError> {
+        let survey = Survey::of(headers, self);
+        if survey.hop {
+            drop_hop_fields(headers, survey.connection);
+        }
+        for name in survey.unwanted {
+            headers.remove(name);
+        }
+        if survey.crumbs > 1 {
+            join_crumbs(headers);
+        }
+        if websocket {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        }
+        hops(headers, self.hops)?;
+        identify(headers, self);
+        Ok(())
     }
-    for name in survey.unwanted {
-        headers.remove(name);
-    }
-    if survey.crumbs > 1 {
-        join_crumbs(headers);
-    }
-    if websocket {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    hops(headers, downstream.worker.config.limits.hops)?;
-    identify(headers, downstream);
-    Ok(())
 }
 
 /// What one pass over the fields finds.
@@ -56,7 +86,7 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(headers: &HeaderMap, downstream: &Downstream) -> Self {
+    fn of(headers: &HeaderMap, hop: &Hop<'_>) -> Self {
         let mut survey = Self::default();
         for name in headers.keys() {
             match *name {
@@ -68,22 +98,22 @@ impl Survey {
                     survey.hop = true;
                 }
                 COOKIE => survey.crumbs = headers.get_all(COOKIE).iter().count(),
-                _ => survey.judge(name, downstream),
+                _ => survey.judge(name, hop),
             }
         }
         survey
     }
 
-    fn judge(&mut self, name: &HeaderName, downstream: &Downstream) {
+    fn judge(&mut self, name: &HeaderName, hop: &Hop<'_>) {
         let text = name.as_str();
-        let spoofed = !downstream.trusted
+        let spoofed = !hop.trusted
             && (text == "forwarded"
                 || text.starts_with("x-")
                     && (text.starts_with("x-forwarded-")
                         || text.starts_with("x-original-")
                         || text.starts_with("x-envoy-")
                         || matches!(text, "x-real-ip" | "x-request-id")));
-        let underscored = !downstream.worker.config.underscores_in_headers && text.contains('_');
+        let underscored = !hop.underscores && text.contains('_');
         if matches!(text, "keep-alive" | "proxy-connection" | "http2-settings") {
             self.hop = true;
         } else if spoofed || underscored {
@@ -157,24 +187,24 @@ fn hops(headers: &mut HeaderMap, most: u32) -> Result<(), ProxyError> {
 }
 
 /// Sets the fields that name the client. What a trusted proxy said is kept, its address appended.
-fn identify(headers: &mut HeaderMap, downstream: &Downstream) {
-    let client = downstream.client_field.clone();
-    let chain = headers.get(X_FORWARDED_FOR).filter(|_| downstream.trusted).map(|_| {
+fn identify(headers: &mut HeaderMap, hop: &Hop<'_>) {
+    let client = hop.client.clone();
+    let chain = headers.get(X_FORWARDED_FOR).filter(|_| hop.trusted).map(|_| {
         let mut chain: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
         chain.push(client.as_bytes());
         HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| client.clone())
     });
     headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.clone()));
     let mut set = |name: HeaderName, value: HeaderValue| {
-        if !downstream.trusted || !headers.contains_key(&name) {
+        if !hop.trusted || !headers.contains_key(&name) {
             headers.insert(name, value);
         }
     };
     set(X_REAL_IP, client);
-    set(X_FORWARDED_PROTO, HeaderValue::from_static(if downstream.tls.is_some() { "https" } else { "http" }));
-    set(X_FORWARDED_PORT, downstream.port_field.clone());
+    set(X_FORWARDED_PROTO, HeaderValue::from_static(if hop.tls { "https" } else { "http" }));
+    set(X_FORWARDED_PORT, hop.port.clone());
     if let Some(host) = headers.get(HOST).cloned()
-        && (!downstream.trusted || !headers.contains_key(X_FORWARDED_HOST))
+        && (!hop.trusted || !headers.contains_key(X_FORWARDED_HOST))
     {
         headers.insert(X_FORWARDED_HOST, host);
     }
@@ -235,7 +265,7 @@ pub(crate) fn trailer_passes(name: &HeaderName) -> bool {
 }
 
 /// Fields that `Connection` may not take away.
-const PROTECTED: &[&str] = &[
+pub(crate) const PROTECTED: &[&str] = &[
     "host",
     "content-length",
     "transfer-encoding",
@@ -245,6 +275,7 @@ const PROTECTED: &[&str] = &[
     "set-cookie",
     "cache-control",
     "strict-transport-security",
+    "portico-hops",
 ];
 
 const FORBIDDEN_TRAILERS: &[&str] = &[

@@ -3,8 +3,8 @@
 mod body;
 mod context;
 mod error;
-mod forwarded;
-mod head;
+pub(crate) mod forwarded;
+pub(crate) mod head;
 mod redirect;
 mod respond;
 
@@ -53,7 +53,7 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
     };
     // What is left of the body would have to be read before the next request; how much it is nobody knows.
     let unread = has_body && exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_none());
-    if unread || upgrade || exchange.error.is_some_and(ProxyError::closes) || downstream.worker.leaving() {
+    if unread || upgrade || exchange.error.is_some_and(ProxyError::closes) || downstream.is_last(exchange.start) {
         close(&mut response, version);
     }
     if head {
@@ -79,6 +79,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let secure = downstream.tls.is_some();
     exchange.request_id = Some(forwarded::request_id(request.headers(), &downstream));
     downstream.admit()?;
+    downstream.worker.admit()?;
     let head = head::check(&request, &config.limits, secure)?;
     let websocket = head::websocket(&request)?;
     if head.path == "*" {
@@ -127,6 +128,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
 /// From the upstream's response head to the one that the client gets.
 fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), version: Version) -> Response<ResponseBody> {
     let downstream = exchange.downstream().clone();
+    let last = downstream.is_last(exchange.start);
     let (mut parts, body) = answer.response.into_parts();
     let upgraded = answer.upgrade.is_some();
     forwarded::rewrite_response(&mut parts.headers, upgraded, trailers);
@@ -160,7 +162,7 @@ fn finish(mut exchange: Box<Exchange>, (answer, trailers): (Answer, bool), versi
         }
     };
     let mut response = Response::from_parts(parts, body);
-    if answer.refused || !upgraded && downstream.worker.leaving() {
+    if answer.refused || !upgraded && last {
         close(&mut response, version);
     }
     response

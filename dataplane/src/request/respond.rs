@@ -50,7 +50,7 @@ pub(crate) fn status(error: ProxyError) -> StatusCode {
         ProxyError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         ProxyError::Loop => StatusCode::LOOP_DETECTED,
         ProxyError::NoRoute => StatusCode::NOT_FOUND,
-        ProxyError::Unavailable | ProxyError::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+        ProxyError::Unavailable | ProxyError::NoEndpoint | ProxyError::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
         ProxyError::Connect
         | ProxyError::ConnectTimeout
         | ProxyError::ConnectTls
@@ -92,6 +92,7 @@ fn reason(error: ProxyError) -> &'static str {
         ProxyError::Loop => "the request went round in a loop",
         ProxyError::NoRoute => "no route for this host and path",
         ProxyError::Unavailable => "the route cannot be served as it is configured",
+        ProxyError::Overloaded(_) => "there is too much to do at the moment",
         ProxyError::NoEndpoint => "the service has no ready endpoint",
         ProxyError::Connect | ProxyError::ConnectTimeout => "the service does not take connections",
         ProxyError::ConnectTls => "the service's TLS cannot be verified",

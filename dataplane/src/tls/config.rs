@@ -13,7 +13,7 @@ use crate::config::{Tls, TlsVersion};
 /// The configuration of one listener's handshakes; errors name the setting that is wrong.
 ///
 /// HTTP/2 and HTTP/1.1 by ALPN (RFC 7301); sessions resume by ticket alone, so no state is kept for them; early data is
-/// off (RFC 8470). The server name of an established session is `ServerConnection::server_name`.
+/// off (RFC 8470). Of the cipher suites that both know, the first of ours is taken. The server name of an established session is `ServerConnection::server_name`.
 pub fn server_config(
     settings: &Tls,
     resolver: Arc<Resolver>,
@@ -32,6 +32,7 @@ pub fn server_config(
     config.ticketer = ticketer;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
+    config.ignore_client_order = true;
     Ok(Arc::new(config))
 }
 

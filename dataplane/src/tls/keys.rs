@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use portico_shared::ir::{Certificate, CertificateName, KeyFormat};
 use portico_shared::table::RoutingTable;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::CertifiedKey;
 
@@ -71,11 +72,16 @@ impl Keys {
 /// Parses chain and key; refused when the key is not the leaf's.
 fn certified_key(certificate: &Certificate) -> Result<CertifiedKey, rustls::Error> {
     let chain = certificate.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-    let der = certificate.key.der.expose().to_vec();
+    let der = certificate.key.der.expose();
     let key = match certificate.key.format {
-        KeyFormat::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
-        KeyFormat::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
-        KeyFormat::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
+        KeyFormat::Pkcs8 => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(&***der)),
+        KeyFormat::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(&***der)),
+        KeyFormat::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(&***der)),
     };
-    CertifiedKey::from_der(chain, key, &super::provider())
+    // The provider reads the borrowed octets: no copy of them is left behind.
+    let key = CertifiedKey::new(chain, any_supported_type(&key)?);
+    match key.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(key),
+        Err(differ) => Err(differ),
+    }
 }

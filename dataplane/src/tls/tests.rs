@@ -31,7 +31,7 @@ fn certificate_with(secret: &str, names: &[&str], key: &KeyPair, format: KeyForm
     Arc::new(Certificate {
         name: name(secret),
         chain: vec![made.expect("a certificate").der().to_vec().into()],
-        key: KeyDer { format, der: Redacted::new(der.into()) },
+        key: KeyDer { format, der: Redacted::new(Arc::new(der.to_vec().into())) },
         dns_names: names.iter().map(|name| name.as_str().into()).collect(),
         fingerprint: secret.into(),
         not_before: 0,

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::gate::response::Line;
 use crate::listener::tcp;
 use crate::observe::metrics::WorkerMetrics;
+use crate::overload::{Held, Slot};
 use crate::protocol::LocalExecutor;
 use crate::request::{ProxyError, RequestBody};
 
@@ -68,19 +69,20 @@ impl std::fmt::Debug for Streams {
 }
 
 /// Opens a connection within the connect timeout. `http1` asks for HTTP/1.1 whatever the endpoint would like better.
+/// It keeps its slot for as long as it is open.
 pub(crate) async fn connect(
-    address: SocketAddr,
+    to: (SocketAddr, Slot),
     transport: &Transport,
     http1: bool,
     config: &Config,
     metrics: &Arc<WorkerMetrics>,
 ) -> Result<Sender, ProxyError> {
-    let opening = open(address, transport, http1, config, metrics);
+    let opening = open(to, transport, http1, config, metrics);
     tokio::time::timeout(config.upstream.connect, opening).await.unwrap_or(Err(ProxyError::ConnectTimeout))
 }
 
 async fn open(
-    address: SocketAddr,
+    (address, slot): (SocketAddr, Slot),
     transport: &Transport,
     http1: bool,
     config: &Config,
@@ -92,6 +94,7 @@ async fn open(
     let stream = TcpStream::connect(address).await.map_err(|_| ProxyError::Connect)?;
     // Failing to set an option costs speed, not correctness.
     let _ = tcp::configure(&stream, config.timers.probe);
+    let stream = Held::new(stream, slot);
     match transport {
         Transport::Clear(Protocol::H2c) if !http1 => http2_handshake(stream, config).await,
         Transport::Clear(_) => http1_handshake(stream, config, metrics).await,

@@ -10,9 +10,11 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{MOST_STREAMS, Sender, Streams, Transport, connect};
+use crate::balance::Place;
 use crate::config::Config;
 use crate::gate::response::Line;
 use crate::observe::metrics::{Limit, WorkerMetrics};
+use crate::overload::Slots;
 use crate::request::{ProxyError, RequestBody};
 use crate::state::{EndpointState, InFlight};
 
@@ -36,6 +38,7 @@ pub(crate) struct EndpointPool {
     /// Whether new requests go elsewhere, so that nothing is kept for them.
     retired: Cell<bool>,
     metrics: Arc<WorkerMetrics>,
+    slots: Arc<Slots>,
     most_idle: usize,
     /// This worker's share of the process's idle connections.
     share: u64,
@@ -135,7 +138,8 @@ impl Shared {
 }
 
 impl EndpointPool {
-    pub(crate) fn new(endpoint: Arc<EndpointState>, metrics: Arc<WorkerMetrics>, config: &Config) -> Self {
+    pub(crate) fn new(endpoint: Arc<EndpointState>, worker: &Place) -> Self {
+        let config = &worker.settings;
         Self {
             endpoint,
             idle: RefCell::default(),
@@ -144,7 +148,8 @@ impl EndpointPool {
             failed: Cell::new(0),
             exclusive: Cell::new(false),
             retired: Cell::new(false),
-            metrics,
+            metrics: worker.metrics.clone(),
+            slots: worker.slots.clone(),
             most_idle: config.upstream.idle_per_endpoint,
             share: (config.upstream.idle_total / config.workers.max(1)) as u64,
         }
@@ -248,13 +253,18 @@ impl EndpointPool {
     }
 
     async fn open_now(&self, transport: &Transport, config: &Config, upgrade: bool) -> Result<LentSender, Unopened> {
-        let sender =
-            connect(self.endpoint.address, transport, upgrade, config, &self.metrics).await.inspect_err(|error| {
-                self.metrics.connect_failures.inc();
-                if *error == ProxyError::ConnectTimeout {
-                    self.metrics.limit(Limit::UpstreamConnect);
-                }
-            });
+        let Some(slot) = self.slots.take() else {
+            // That says nothing of the endpoint.
+            let error = ProxyError::Overloaded(Limit::UpstreamConnections);
+            return Err(Unopened { error, tried: false });
+        };
+        let to = (self.endpoint.address, slot);
+        let sender = connect(to, transport, upgrade, config, &self.metrics).await.inspect_err(|error| {
+            self.metrics.connect_failures.inc();
+            if *error == ProxyError::ConnectTimeout {
+                self.metrics.limit(Limit::UpstreamConnect);
+            }
+        });
         let sender = sender.map_err(|error| Unopened { error, tried: true })?;
         self.metrics.pool_opened.inc();
         Ok(match sender {

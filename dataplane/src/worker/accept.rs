@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Worker;
 use super::drain::{Stage, reached};
+use super::handshake::{Active, Turns};
 use super::run::Common;
 use crate::config::Binding;
 use crate::listener::limit::{ConnectionGuard, ConnectionLimit, LoadGuard, WorkerLoad};
@@ -53,10 +54,12 @@ pub(super) struct Door {
     acceptors: Arc<Acceptors>,
     doors: Arc<[mpsc::UnboundedSender<Accepted>]>,
     cut: Cell<u64>,
+    turns: Turns,
 }
 
 impl Door {
     pub(super) fn new(worker: Rc<Worker>, common: &Common) -> Self {
+        let turns = Turns::new(worker.config.limits.handshakes);
         Self {
             worker,
             limit: common.limit.clone(),
@@ -64,6 +67,7 @@ impl Door {
             acceptors: common.acceptors.clone(),
             doors: common.doors.clone(),
             cut: Cell::new(0),
+            turns,
         }
     }
 
@@ -85,6 +89,7 @@ impl Door {
                 biased;
                 () = &mut finishing => break,
                 accepted = async {
+                    self.worker.overload.accepting().await;
                     self.limit.available().await;
                     listener.accept().await
                 } => accepted,
@@ -254,8 +259,10 @@ impl Door {
             return Ok(Served::By(serve(socket.into(), version, downstream(None), handle)));
         }
         let Some(acceptor) = self.acceptors.of(&binding.listener) else { return Ok(Served::Ended(End::Closed)) };
-        let handshake = timeout_at(Instant::now() + timers.handshake, acceptor.accept(socket));
-        let stream = match handshake.await {
+        let active = Active::begin(&self.worker.metrics.tls_handshakes_active);
+        let handshake = timeout_at(Instant::now() + timers.handshake, self.turns.handshake(acceptor, socket)).await;
+        drop(active);
+        let stream = match handshake {
             Err(_) => return Err(Limit::Handshake),
             Ok(Err(error)) => {
                 self.worker.metrics.tls_failures.inc();

@@ -58,7 +58,7 @@ impl Worker {
         self.connections.borrow().is_empty() && self.metrics.requests_in_flight.get() == 0
     }
 
-    fn tell(&self, leave: Leave) {
+    pub(super) fn tell(&self, leave: Leave) {
         for (_, connection) in self.connections.borrow().iter() {
             connection.leave(leave);
         }

@@ -4,6 +4,8 @@
 
 mod accept;
 mod drain;
+mod handshake;
+mod relief;
 mod run;
 mod table;
 
@@ -21,9 +23,11 @@ use tokio::time::Instant;
 use crate::balance::{Balancer, Place};
 use crate::config::Config;
 use crate::observe::access_log::AccessLog;
-use crate::observe::metrics::WorkerMetrics;
+use crate::observe::metrics::{Limit, WorkerMetrics};
+use crate::overload::{Lateness, Level, Overload};
 use crate::parking::Wheel;
 use crate::protocol::Handle;
+use crate::request::ProxyError;
 use crate::serving::Serving;
 
 pub(crate) use accept::Guards;
@@ -43,12 +47,16 @@ pub(crate) struct Worker {
     balancers: RefCell<HashMap<u64, Rc<Balancer>>>,
     place: Place,
     leaving: Cell<bool>,
+    pub(crate) overload: Arc<Overload>,
+    lateness: Lateness,
     connections: RefCell<Slab<Rc<Handle>>>,
     parked: RefCell<Wheel>,
 }
 
 impl Worker {
-    pub(crate) fn new(place: Place, access_log: AccessLog, published: Arc<Published<Serving>>) -> Rc<Self> {
+    pub(crate) fn new(common: &Common) -> Rc<Self> {
+        let Common { place, access_log, published, overload, .. } = common.clone();
+        let lateness = Lateness::new(place.settings.overload.lateness);
         let generation = published.generation();
         let current = RefCell::new(Rc::new(WorkerTable::new(published.load(), generation)));
         Rc::new(Self {
@@ -60,6 +68,8 @@ impl Worker {
             balancers: RefCell::default(),
             place,
             leaving: Cell::new(false),
+            overload,
+            lateness,
             connections: RefCell::default(),
             parked: RefCell::new(Wheel::new()),
         })
@@ -97,6 +107,14 @@ impl Worker {
     /// Whether clients are asked to come back elsewhere.
     pub(crate) fn leaving(&self) -> bool {
         self.leaving.get()
+    }
+
+    /// Whether there is memory and time for one more request.
+    pub(crate) fn admit(&self) -> Result<(), ProxyError> {
+        if self.overload.level() >= Level::Refusing {
+            return Err(ProxyError::Overloaded(Limit::Memory));
+        }
+        if self.lateness.admit() { Ok(()) } else { Err(ProxyError::Overloaded(Limit::Lateness)) }
     }
 
     /// The deadlines of the parked connections.

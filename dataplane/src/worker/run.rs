@@ -19,6 +19,7 @@ use crate::balance::Place;
 use crate::listener::limit::{ConnectionLimit, WorkerLoad};
 use crate::listener::tcp::Bound;
 use crate::observe::access_log::AccessLog;
+use crate::overload::Overload;
 use crate::serving::{Acceptors, Serving};
 
 /// What all workers share and each is given.
@@ -30,6 +31,7 @@ pub(crate) struct Common {
     pub(crate) stages: watch::Receiver<Stage>,
     pub(crate) limit: Arc<ConnectionLimit>,
     pub(crate) load: Arc<WorkerLoad>,
+    pub(crate) overload: Arc<Overload>,
     pub(crate) acceptors: Arc<Acceptors>,
     /// Where connections are handed over to each worker.
     pub(crate) doors: Arc<[mpsc::UnboundedSender<Accepted>]>,
@@ -57,7 +59,7 @@ async fn live(mut common: Common, sockets: Vec<Bound>, handed: mpsc::UnboundedRe
         // The end came before there was anything to serve.
         return 0;
     }
-    let worker = Worker::new(common.place.clone(), common.access_log.clone(), common.published.clone());
+    let worker = Worker::new(&common);
     let door = Rc::new(Door::new(worker.clone(), &common));
     let probe = worker.config.timers.probe;
     let mut entrances = Vec::new();
@@ -73,6 +75,8 @@ async fn live(mut common: Common, sockets: Vec<Bound>, handed: mpsc::UnboundedRe
     }
     drop(common.opened);
     entrances.push(tokio::task::spawn_local(door.clone().receive(handed, common.stages.clone())));
+    tokio::task::spawn_local(worker.clone().relieve());
+    tokio::task::spawn_local(worker.clone().measure());
     let sweeper = worker.clone();
     tokio::task::spawn_local(async move {
         let mut tick = tokio::time::interval(SWEEP);

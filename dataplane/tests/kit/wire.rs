@@ -4,7 +4,6 @@
 use std::future::Future;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -118,11 +117,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Whether nothing comes for that long.
     pub(crate) async fn silent(&mut self, time: Duration) -> bool {
         self.read.is_empty() && tokio::time::timeout(time, self.fill()).await.is_err()
-    }
-
-    /// Whether the end has come or something that nobody asked for.
-    pub(crate) fn over(&mut self) -> bool {
-        !self.read.is_empty() || self.fill().now_or_never().is_some()
     }
 
     /// Reads once; false at the end.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::redacted::Redacted;
+use crate::redacted::{Erased, Redacted};
 
 /// A certificate's name: the Secret it was read from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -39,7 +39,7 @@ pub struct KeyDer {
     /// Encoding of the bytes.
     pub format: KeyFormat,
     /// The key.
-    pub der: Redacted<Arc<[u8]>>,
+    pub der: Redacted<Arc<Erased>>,
 }
 
 /// A usable certificate: chain, key that belongs to the leaf, names and dates.

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::{RequestView, RoutingTable};
 use crate::diagnostic::Code;
+use crate::fuzzing::table::naive;
 use crate::ir::*;
 use crate::origin::{Kind, ObjectRef, Origin};
 
@@ -157,42 +158,6 @@ fn patterns() -> impl Strategy<Value = HostPattern> {
         2 => HostPattern::ManyLabels(name.into()),
         _ => HostPattern::Any,
     })
-}
-
-/// The specification: best host by kind and length, then the best route by the order of preference, all by scanning.
-fn naive(hosts: &[(HostPattern, Vec<Matcher>)], host: Option<&str>, view: &RequestView<'_>) -> Option<String> {
-    let rank = |pattern: &HostPattern| match pattern {
-        HostPattern::Exact(_) => (3, 0),
-        HostPattern::OneLabel(_) => (2, 0),
-        HostPattern::ManyLabels(suffix) => (1, suffix.len()),
-        HostPattern::Any => (0, 0),
-    };
-    let (pattern, matchers) = hosts.iter().filter(|(p, _)| p.matches(host)).max_by_key(|(p, _)| rank(p))?;
-    let passes = |m: &Matcher| {
-        m.path.matches(view.path)
-            && m.method().is_none_or(|method| method == view.method.as_str())
-            && m.headers().iter().all(|h| view.headers.get(&*h.name).is_some_and(|v| h.value.matches(v.as_bytes())))
-            && m.query().iter().all(|q| {
-                view.query.is_some_and(|text| match &q.value {
-                    ValueMatch::Present => text.starts_with("q="),
-                    ValueMatch::Exact(value) => text == format!("q={value}"),
-                })
-            })
-    };
-    let better = |a: &Matcher, b: &Matcher| {
-        let key = |m: &Matcher| {
-            let exact = matches!(m.path, PathMatch::Exact(_));
-            (exact, m.path.path().len(), m.method().is_some(), m.headers().len(), m.query().len())
-        };
-        key(a) > key(b)
-    };
-    let mut best: Option<usize> = None;
-    for (i, matcher) in matchers.iter().enumerate().filter(|(_, m)| passes(m)) {
-        if best.is_none_or(|b| better(matcher, &matchers[b])) {
-            best = Some(i);
-        }
-    }
-    best.map(|i| format!("{pattern}#{i}"))
 }
 
 proptest! {

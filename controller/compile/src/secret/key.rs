@@ -27,7 +27,7 @@ pub(super) fn read(pem: &[u8]) -> Result<KeyDer, SecretProblem> {
             SectionKind::EcPrivateKey => KeyFormat::Sec1,
             _ => continue,
         };
-        return Ok(KeyDer { format, der: Redacted::new(Arc::from(der)) });
+        return Ok(KeyDer { format, der: Redacted::new(Arc::new(der.into())) });
     }
     // Sections that end so but are none of the above: DSA, OpenSSH.
     let foreign = contains(pem, b"PRIVATE KEY-----");

@@ -33,7 +33,7 @@ pub(crate) struct LimitsArgs {
     /// Length of the method; 400
     #[arg(long, env = "PORTICO_MAX_METHOD_SIZE", value_name = "SIZE", default_value_t = octets(Limits::default().method))]
     pub(crate) max_method_size: Size,
-    /// Concurrent HTTP/2 streams of a connection
+    /// Concurrent HTTP/2 streams of a connection; further ones are refused
     #[arg(long, env = "PORTICO_H2_MAX_STREAMS", value_name = "N", default_value_t = Limits::default().h2_streams)]
     pub(crate) h2_max_streams: u32,
     /// HTTP/2 window of a stream

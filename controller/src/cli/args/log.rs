@@ -15,6 +15,9 @@ pub(crate) struct LogArgs {
     /// Shape of log lines on stderr
     #[arg(long, env = "PORTICO_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
+    /// Leave a core file after a crash; it holds private keys and requests
+    #[arg(long, env = "PORTICO_CORE_DUMPS")]
+    pub(crate) core_dumps: bool,
 }
 
 /// `--access-log`.

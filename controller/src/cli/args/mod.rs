@@ -8,6 +8,7 @@ pub(crate) mod ingress;
 pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod log;
+pub(crate) mod overload;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timers;
@@ -27,6 +28,7 @@ use ingress::IngressArgs;
 use limits::LimitsArgs;
 use listen::ListenArgs;
 use log::LogArgs;
+use overload::OverloadArgs;
 use timers::TimersArgs;
 use tls::TlsArgs;
 use upstream::UpstreamArgs;
@@ -76,6 +78,8 @@ pub(crate) struct ServeArgs {
     pub(crate) tls: TlsArgs,
     #[command(flatten)]
     pub(crate) limits: LimitsArgs,
+    #[command(flatten)]
+    pub(crate) overload: OverloadArgs,
     #[command(flatten)]
     pub(crate) timers: TimersArgs,
     #[command(flatten)]

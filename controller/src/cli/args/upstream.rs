@@ -12,7 +12,7 @@ use super::value::{Percent, Timer, at_least_one};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Upstreams")]
 pub(crate) struct UpstreamArgs {
-    /// Connecting, TLS included; then the next endpoint, at last 502
+    /// Connecting to an endpoint, TLS included; then the next endpoint, at last 502
     #[arg(
         long,
         env = "PORTICO_UPSTREAM_CONNECT_TIMEOUT",
@@ -20,7 +20,7 @@ pub(crate) struct UpstreamArgs {
         default_value_t = Timer(Upstream::default().connect)
     )]
     pub(crate) upstream_connect_timeout: Timer,
-    /// Response head; 504
+    /// Response head of an endpoint; 504
     #[arg(
         long,
         env = "PORTICO_UPSTREAM_RESPONSE_TIMEOUT",
@@ -81,10 +81,10 @@ pub(crate) struct UpstreamArgs {
         default_value_t = Percent(Upstream::default().retry_budget_percent)
     )]
     pub(crate) retry_budget: Percent,
-    /// Failures in a row that eject an endpoint; 0 never ejects
+    /// Failures in a row that eject an endpoint, or 0 for never
     #[arg(long, env = "PORTICO_EJECT_AFTER", value_name = "N", default_value_t = Upstream::default().eject_after)]
     pub(crate) eject_after: u32,
-    /// First ejection; each further one is twice as long
+    /// First ejection, doubled with each further one
     #[arg(long, env = "PORTICO_EJECT_FOR", value_name = "D", default_value_t = Timer(Upstream::default().eject_for))]
     pub(crate) eject_for: Timer,
     /// Longest ejection

@@ -1,23 +1,29 @@
-//! README.md lists the flags as they are. `UPDATE_README=1` writes the list anew.
+//! README.md lists the limits and the flags as they are. `UPDATE_README=1` writes the lists anew.
 
 use std::fs;
 
 use super::{root, update};
 use crate::cli::reference;
 
-const BEGIN: &str = "<!-- flags:begin -->\n";
-const END: &str = "<!-- flags:end -->";
-
 #[test]
-fn the_table_of_flags_is_fresh() {
+fn the_tables_of_limits_and_flags_are_fresh() {
     let path = root().join("README.md");
     let text = fs::read_to_string(&path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("README.md has the mark where the flags begin");
-    let (_, after) = rest.split_once(END).expect("README.md has the mark where the flags end");
-    let fresh = format!("{before}{BEGIN}{}\n{END}{after}", reference::flags());
+    let fresh = between(&between(&text, "limits", &reference::limits()), "flags", &reference::flags());
     if update("UPDATE_README") {
         fs::write(&path, &fresh).unwrap();
     } else {
-        assert!(text == fresh, "the flags in README.md are not those of the program: UPDATE_README=1 writes them anew");
+        assert!(
+            text == fresh,
+            "README.md tells other limits or flags than the program has: UPDATE_README=1 writes them"
+        );
     }
+}
+
+/// The text with what stands between two marks replaced.
+fn between(text: &str, mark: &str, table: &str) -> String {
+    let (begin, end) = (format!("<!-- {mark}:begin -->\n"), format!("<!-- {mark}:end -->"));
+    let (before, rest) = text.split_once(&begin).expect("README.md has the mark where the table begins");
+    let (_, after) = rest.split_once(&end).expect("README.md has the mark where the table ends");
+    format!("{before}{begin}{table}\n{end}{after}")
 }

@@ -56,6 +56,6 @@ fn unsafe_to_show(character: char) -> bool {
 }
 
 /// Longest value in octets, escapes included, quotes not.
-pub(super) const LONGEST: usize = 2048;
+pub(crate) const LONGEST: usize = 2048;
 /// Stands for what was cut.
 const CUT: &str = "…";

@@ -7,6 +7,14 @@ pub enum Limit {
     Connections,
     /// Downstream connections of one client address.
     ConnectionsPerClient,
+    /// Age of a connection.
+    ConnectionAge,
+    /// Requests of a connection.
+    ConnectionRequests,
+    /// Memory of the process: requests refused.
+    Memory,
+    /// Time of a worker: requests refused.
+    Lateness,
     /// TLS handshake timer.
     Handshake,
     /// First octet timer of a connection.
@@ -43,6 +51,8 @@ pub enum Limit {
     H2ControlFrames,
     /// HTTP/2 ping without an answer.
     H2Ping,
+    /// Connections to upstreams in total.
+    UpstreamConnections,
     /// Connecting to an endpoint.
     UpstreamConnect,
     /// Response head of an endpoint.
@@ -55,9 +65,13 @@ pub enum Limit {
 
 impl Limit {
     /// Every limit, in the order of its number.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::Connections,
         Self::ConnectionsPerClient,
+        Self::ConnectionAge,
+        Self::ConnectionRequests,
+        Self::Memory,
+        Self::Lateness,
         Self::Handshake,
         Self::FirstByte,
         Self::Head,
@@ -76,6 +90,7 @@ impl Limit {
         Self::H2HeaderList,
         Self::H2ControlFrames,
         Self::H2Ping,
+        Self::UpstreamConnections,
         Self::UpstreamConnect,
         Self::UpstreamResponse,
         Self::UpstreamBodyIdle,
@@ -97,6 +112,10 @@ impl Limit {
         match self {
             Self::Connections => "connections",
             Self::ConnectionsPerClient => "connections_per_client",
+            Self::ConnectionAge => "connection_age",
+            Self::ConnectionRequests => "connection_requests",
+            Self::Memory => "memory",
+            Self::Lateness => "lateness",
             Self::Handshake => "handshake",
             Self::FirstByte => "first_byte",
             Self::Head => "head",
@@ -115,6 +134,7 @@ impl Limit {
             Self::H2HeaderList => "h2_header_list",
             Self::H2ControlFrames => "h2_control_frames",
             Self::H2Ping => "h2_ping",
+            Self::UpstreamConnections => "upstream_connections",
             Self::UpstreamConnect => "upstream_connect",
             Self::UpstreamResponse => "upstream_response",
             Self::UpstreamBodyIdle => "upstream_body_idle",

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet};
@@ -20,6 +21,7 @@ use super::worker::WorkerMetrics;
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.labelled(&mut encoder)?;
+        self.budgets(&mut encoder)?;
         for (name, help, cell) in COUNTERS {
             counters(&mut encoder, name, help, None)?.plain(self.sum(cell))?;
         }
@@ -55,7 +57,8 @@ const COUNTERS: [(&str, &str, Cell<Counter>); 12] = [
 ];
 
 /// Gauges without labels: name, help, cell.
-const GAUGES: [(&str, &str, Cell<Gauge>); 3] = [
+const GAUGES: [(&str, &str, Cell<Gauge>); 4] = [
+    ("portico_tls_handshakes_active", "TLS handshakes begun and not ended", |w| &w.tls_handshakes_active),
     ("portico_requests_in_flight", "Requests being served now", |w| &w.requests_in_flight),
     ("portico_upgrades_active", "Upgraded connections now", |w| &w.upgrades_active),
     ("portico_upstream_connections_idle", "Idle upstream connections now", |w| &w.pool_idle),
@@ -92,6 +95,30 @@ impl Metrics {
 
         let dropped = self.access_log.get().map_or(0, |log| log.dropped());
         counters(encoder, "portico_access_log_dropped", "Access log lines not written", None)?.plain(dropped)
+    }
+
+    /// What there is of memory, descriptors and time.
+    fn budgets(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("portico_worker_lateness", "How late a worker was at its last look");
+        let mut family = Family(encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?);
+        for (number, worker) in self.workers.iter().enumerate() {
+            let labels = [("worker", number.to_string())];
+            let late = Duration::from_micros(worker.lateness.get()).as_secs_f64();
+            family.0.encode_family(&labels)?.encode_gauge(&late)?;
+        }
+        let Some((overload, slots)) = self.budgets.get() else { return Ok(()) };
+        let help = "How scarce memory is: 0 not, 1 no keep-alive, 2 requests refused, 3 nobody accepted";
+        gauge(encoder, "portico_memory_level", help, overload.level() as u64)?;
+        let (used, limit) = overload.memory();
+        let bytes = Some(&Unit::Bytes);
+        for (name, help, value) in [
+            ("portico_memory_used", "Memory held against the limit; 0 when nothing is watched", used),
+            ("portico_memory_limit", "Memory that may be used; 0 when nothing is watched", limit),
+        ] {
+            encoder.encode_descriptor(name, help, bytes, MetricType::Gauge)?.encode_gauge(&value)?;
+        }
+        let help = "Upstream connections now";
+        gauge(encoder, "portico_upstream_connections_active", help, slots.taken() as u64)
     }
 
     fn routes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -31,6 +31,10 @@ pub struct WorkerMetrics {
     pub tls_handshakes: [[Counter; 2]; 2],
     /// Handshakes that failed.
     pub tls_failures: Counter,
+    /// Handshakes begun and not ended, those that wait for their turn included.
+    pub tls_handshakes_active: Gauge,
+    /// How late the worker was when it looked last, in microseconds.
+    pub lateness: Gauge,
     /// PROXY protocol headers missing, malformed or not allowed.
     pub proxy_protocol_errors: Counter,
     /// Requests being served now.
@@ -75,6 +79,8 @@ impl Default for WorkerMetrics {
             connections_handed_over: Counter::default(),
             tls_handshakes: Default::default(),
             tls_failures: Counter::default(),
+            tls_handshakes_active: Gauge::default(),
+            lateness: Gauge::default(),
             proxy_protocol_errors: Counter::default(),
             requests_in_flight: Gauge::default(),
             limits: std::array::from_fn(|_| Counter::default()),

@@ -1,0 +1,196 @@
+//! When there is not enough of something: memory of the process, time of a worker, descriptors for upstreams.
+//!
+//! Knows numbers and thresholds, no connections and no requests. Invariant: what a request asks for is one relaxed load;
+//! everything that costs more is done by a thread or a timer of its own.
+
+mod lateness;
+mod memory;
+mod slots;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config;
+
+pub(crate) use lateness::Lateness;
+pub(crate) use slots::{Held, Slot, Slots};
+
+use memory::Budget;
+
+/// How scarce memory is; each level includes what the ones before it do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Level {
+    /// There is enough.
+    #[default]
+    Calm,
+    /// No connection is kept for a further request.
+    KeepAliveOff,
+    /// New requests are refused with 503, connections without one are closed.
+    Refusing,
+    /// Nobody is accepted, and clients that do not take what was written for them are cut.
+    Closed,
+}
+
+impl Level {
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Calm,
+            1 => Self::KeepAliveOff,
+            2 => Self::Refusing,
+            _ => Self::Closed,
+        }
+    }
+
+    /// The level at this share of the budget in thousandths, coming from `before`: a level is left only some way below
+    /// the threshold at which it was entered, so that it does not flicker.
+    fn at(share: u64, before: Self, settings: &config::Overload) -> Self {
+        let thresholds = [
+            (Self::Closed, settings.accept_off),
+            (Self::Refusing, settings.refuse),
+            (Self::KeepAliveOff, settings.keep_alive_off),
+        ];
+        let reached = |(level, percent): &(Self, u32)| {
+            let margin = if before >= *level { MARGIN } else { 0 };
+            share >= u64::from(*percent) * 10 - margin.min(u64::from(*percent) * 10)
+        };
+        thresholds.into_iter().find(reached).map_or(Self::Calm, |(level, _)| level)
+    }
+}
+
+/// The level of memory, process-wide.
+#[derive(Debug)]
+pub(crate) struct Overload {
+    level: AtomicU8,
+    used: AtomicU64,
+    limit: AtomicU64,
+    changes: watch::Sender<Level>,
+}
+
+impl Overload {
+    /// Nothing is scarce, and nobody looks.
+    pub(crate) fn new() -> Arc<Self> {
+        let (changes, _) = watch::channel(Level::Calm);
+        Arc::new(Self { level: AtomicU8::new(0), used: AtomicU64::new(0), limit: AtomicU64::new(0), changes })
+    }
+
+    /// Looks at the memory from a thread of its own for as long as somebody holds the result. Without a limit, or where
+    /// the system does not tell, nobody looks.
+    pub(crate) fn watch(settings: &config::Overload) -> Arc<Self> {
+        let overload = Self::new();
+        let Some(budget) = Budget::find(settings.memory) else { return overload };
+        let (weak, settings) = (Arc::downgrade(&overload), settings.clone());
+        let looking = move || {
+            while let Some(overload) = weak.upgrade() {
+                let share = overload.look(&budget, &settings);
+                drop(overload);
+                thread::sleep(if share >= NEAR { OFTEN } else { SELDOM });
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("memory".into()).spawn(looking) {
+            tracing::warn!(%error, "memory is not watched: its thread cannot be started");
+        }
+        overload
+    }
+
+    /// Reads the budget once; the share that is used in thousandths.
+    fn look(&self, budget: &Budget, settings: &config::Overload) -> u64 {
+        let (used, limit) = budget.used();
+        self.used.store(used, Relaxed);
+        self.limit.store(limit, Relaxed);
+        let share = used.saturating_mul(1000) / limit.max(1);
+        self.enter(Level::at(share, self.level(), settings));
+        share
+    }
+
+    fn enter(&self, level: Level) {
+        let before = self.level();
+        if level == before {
+            return;
+        }
+        self.level.store(level as u8, Relaxed);
+        self.changes.send_replace(level);
+        let (used, limit) = self.memory();
+        match level {
+            Level::Calm => tracing::info!(used, limit, "there is enough memory again"),
+            _ => tracing::warn!(?level, ?before, used, limit, "memory is scarce"),
+        }
+    }
+
+    /// The level now.
+    pub(crate) fn level(&self) -> Level {
+        Level::of(self.level.load(Relaxed))
+    }
+
+    /// Octets used and allowed; zeros when nobody looks.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        (self.used.load(Relaxed), self.limit.load(Relaxed))
+    }
+
+    /// Tells of every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<Level> {
+        self.changes.subscribe()
+    }
+
+    /// Waits until connections may be accepted; at once while there is memory.
+    pub(crate) async fn accepting(&self) {
+        if self.level() == Level::Closed {
+            // The sender lives in here.
+            let _ = self.changes().wait_for(|level| *level < Level::Closed).await;
+        }
+    }
+}
+
+/// How far below its threshold a level is left, in thousandths of the limit.
+const MARGIN: u64 = 20;
+/// Pause between two looks while there is plenty.
+const SELDOM: Duration = Duration::from_millis(100);
+/// The same from [`NEAR`] on.
+const OFTEN: Duration = Duration::from_millis(10);
+/// Share in thousandths from which on memory may soon be scarce.
+const NEAR: u64 = 700;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_entered_at_their_thresholds_and_left_below_them() {
+        let settings = config::Overload::default();
+        for (share, before, expected) in [
+            (0, Level::Calm, Level::Calm),
+            (849, Level::Calm, Level::Calm),
+            (850, Level::Calm, Level::KeepAliveOff),
+            (920, Level::Calm, Level::Refusing),
+            (950, Level::KeepAliveOff, Level::Closed),
+            (1200, Level::Closed, Level::Closed),
+            (931, Level::Closed, Level::Closed),
+            (929, Level::Closed, Level::Refusing),
+            (901, Level::Refusing, Level::Refusing),
+            (899, Level::Refusing, Level::KeepAliveOff),
+            (829, Level::KeepAliveOff, Level::Calm),
+            (100, Level::Closed, Level::Calm),
+        ] {
+            assert_eq!(Level::at(share, before, &settings), expected, "{share} from {before:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn accepting_waits_for_memory() {
+        let overload = Overload::new();
+        overload.accepting().await;
+        overload.enter(Level::Closed);
+        let waiting = tokio::spawn({
+            let overload = overload.clone();
+            async move { overload.accepting().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        overload.enter(Level::Refusing);
+        waiting.await.expect("it does not panic");
+    }
+}

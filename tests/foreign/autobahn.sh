@@ -1,0 +1,27 @@
+# Autobahn's fuzzing client for WebSocket: each case has to behave through Portico as it does without.
+
+autobahn() {
+    [ -e "$cache/autobahn/autobahntestsuite" ] || {
+        command -v python2.7 >/dev/null || { echo "tests/foreign/run: Python 2.7 is missing, which Autobahn is written for: pyenv install 2.7.18" >&2; exit 2; }
+        python2.7 -m pip install -q --target "$cache/autobahn" autobahntestsuite 2>"$work/pip.log" || { cat "$work/pip.log" >&2; exit 2; }
+        touch "$cache/autobahn/zope/__init__.py"
+    }
+    wstest -m echoserver -w ws://127.0.0.1:$echoes &
+    pids+=($!)
+    serve
+    answers "http://localhost:$echoes/"
+    cat >"$work/cases.json" <<JSON
+{ "outdir": "$work/reports", "cases": ["*"], "exclude-cases": [], "exclude-agent-cases": {},
+  "servers": [ { "agent": "direct", "url": "ws://127.0.0.1:$echoes" }, { "agent": "clear", "url": "ws://localhost:$http/echo" },
+               { "agent": "tls", "url": "wss://localhost:$https/echo" } ] }
+JSON
+    wstest -m fuzzingclient -s "$work/cases.json"
+    python3 $here/autobahn.py "$work/reports/index.json" >"$work/verdict"
+    sed '$d' "$work/verdict"
+    # shellcheck disable=SC2046
+    count "autobahn" $(tail -n 1 "$work/verdict")
+}
+
+wstest() {
+    PYTHONPATH=$cache/autobahn PYTHONWARNINGS=ignore python2.7 -c 'from autobahntestsuite.wstest import run; run()' "$@" >"$work/wstest.$2" 2>&1
+}
