@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use k8s_openapi::api::core::v1::Secret;
-use portico_compile::{AnyObject, Key, Object, Options, SecretEntry, Slice, Snapshot, secret};
+use portico_compile::{AnyObject, Key, Object, Options, SecretEntry, Slice, Snapshot, Sorted, secret};
 use portico_shared::ir::CertificateName;
 use portico_shared::{Diagnostic, Kind, ObjectRef};
 
@@ -200,7 +200,7 @@ impl Store {
     fn upsert_slice(&mut self, slice: Arc<Object<Slice>>) {
         let key = slice.key();
         let service = service_of(&slice);
-        let before = service.as_ref().and_then(|service| self.snapshot.slices.get(service)?.get(&key.name));
+        let before = service.as_ref().and_then(|service| self.snapshot.slice(service, &key.name));
         if before.is_some_and(|before| before.spans.is_none() && before.value == slice.value) {
             return;
         }
@@ -210,8 +210,7 @@ impl Store {
         }
         let Some(service) = service else { return };
         self.owners.insert(key.clone(), service.clone());
-        let snapshot = Arc::make_mut(&mut self.snapshot);
-        snapshot.slices.entry(service.clone()).or_default().insert(key.name, slice);
+        Arc::make_mut(&mut self.snapshot).set_slice(service.clone(), slice);
         if let Some(moment) = moment {
             let oldest = self.dirty.moments.entry(service.clone()).or_insert(moment);
             *oldest = moment.min(*oldest);
@@ -255,13 +254,7 @@ impl Store {
 
     fn delete_slice(&mut self, key: &Key) {
         let Some(service) = self.owners.remove(key) else { return };
-        let snapshot = Arc::make_mut(&mut self.snapshot);
-        if let Some(slices) = snapshot.slices.get_mut(&service) {
-            slices.remove(&key.name);
-            if slices.is_empty() {
-                snapshot.slices.remove(&service);
-            }
-        }
+        Arc::make_mut(&mut self.snapshot).remove_slice(&service, &key.name);
         self.dirty.services.insert(service);
     }
 }
@@ -313,7 +306,7 @@ fn service_of(slice: &Object<Slice>) -> Option<Key> {
     Some(Key { namespace: slice.reference.namespace.clone(), name: slice.value.service.clone()? })
 }
 
-fn upsert_secret(secrets: &mut BTreeMap<Key, SecretEntry>, object: Arc<Object<Secret>>) {
+fn upsert_secret(secrets: &mut Sorted<Key, SecretEntry>, object: Arc<Object<Secret>>) {
     let key = object.key();
     let before = secrets.get(&key);
     // The same content keeps the same certificate value, so that nothing that holds it has to change.

@@ -158,7 +158,6 @@ impl Publisher {
         let inner = &*self.inner;
         let previous = inner.published.load();
         let problems = inner.acceptors.publish(&table);
-        let generation = table.generation();
         let serving = Arc::new(Serving::prepare(table, &previous, &inner.transports));
         inner.published.store(serving.clone());
         let first = inner.stages.send_if_modified(|stage| {
@@ -174,7 +173,7 @@ impl Publisher {
                 tracing::warn!("some workers do not listen yet");
             }
         }
-        inner.metrics.table().published(generation, begun.elapsed(), problems.len());
+        inner.metrics.table().published(&serving.table, begun.elapsed(), problems.len());
         inner.metrics.retain(&serving.table);
         let mut retired = inner.retired.lock().unwrap_or_else(PoisonError::into_inner);
         retired.retain(|old| Arc::strong_count(old) > 1);

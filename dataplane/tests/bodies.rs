@@ -221,6 +221,39 @@ async fn a_connection_whose_answer_came_early_serves_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_client_that_goes_on_sending_after_the_answer_is_heard_for_a_second() {
+    let origin = Origin::new().await;
+    let proxy = Proxy::start(&[origin.address], |_| {}).await;
+    let mut client = proxy.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\npart").await;
+    let (mut upstream, _) = origin.request().await;
+    upstream.octets(4).await;
+    upstream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+    assert_eq!(status(&client.head().await), 403);
+    assert_eq!(client.octets(2).await, b"no");
+    let begin = tokio::time::Instant::now();
+    client.send("more").await;
+    assert_eq!(upstream.octets(4).await, b"more", "the endpoint is told what still comes");
+    client.rest().await;
+    upstream.rest().await;
+    let took = begin.elapsed();
+    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_on_sending_fast_is_heard_for_64_kib() {
+    let origin = Origin::new().await;
+    let proxy = Proxy::start(&[origin.address], |_| {}).await;
+    let mut client = proxy.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await;
+    let (mut upstream, _) = origin.request().await;
+    upstream.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").await;
+    assert_eq!(status(&client.head().await), 403);
+    assert_eq!(client.octets(2).await, b"no");
+    client.send(&vec![b'x'; 1 << 20]).await;
+    let heard = upstream.rest().await.0.len();
+    assert!(heard <= 192 * 1024, "{heard} octets, of which a read's worth may be beyond the bound");
+}
+
+#[tokio::test]
 async fn an_answer_that_the_client_does_not_want_any_more_ends_its_connection() {
     let origin = Origin::new().await;
     let proxy = Proxy::start(&[origin.address], |config| config.bindings[0].h2c = true).await;

@@ -1,5 +1,8 @@
 # Autobahn's fuzzing client for WebSocket: each case has to behave through Portico as it does without.
 
+# Where pyenv stands before Python, it has to be told.
+export PYENV_VERSION=${PYENV_VERSION:-2.7.18}
+
 autobahn() {
     [ -e "$cache/autobahn/autobahntestsuite" ] || {
         command -v python2.7 >/dev/null || { echo "tests/foreign/run: Python 2.7 is missing, which Autobahn is written for: pyenv install 2.7.18" >&2; exit 2; }
@@ -16,12 +19,12 @@ autobahn() {
                { "agent": "tls", "url": "wss://localhost:$https/echo" } ] }
 JSON
     wstest -m fuzzingclient -s "$work/cases.json"
-    python3 $here/autobahn.py "$work/reports/index.json" >"$work/verdict"
+    PYENV_VERSION=system python3 $here/autobahn.py "$work/reports/index.json" >"$work/verdict"
     sed '$d' "$work/verdict"
     # shellcheck disable=SC2046
     count "autobahn" $(tail -n 1 "$work/verdict")
 }
 
 wstest() {
-    PYTHONPATH=$cache/autobahn PYTHONWARNINGS=ignore python2.7 -c 'from autobahntestsuite.wstest import run; run()' "$@" >"$work/wstest.$2" 2>&1
+    PYTHONPATH=$cache/autobahn PYTHONWARNINGS=ignore python2.7 -c 'from autobahntestsuite.wstest import run; run()' "$@" >"$work/wstest.$2.log" 2>&1
 }

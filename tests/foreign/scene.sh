@@ -40,10 +40,13 @@ CONF
     pids+=($!)
 }
 
-# Waits until a URL answers.
+# Waits until a URL answers, 20 s at most.
 answers() {
-    curl -ksS --retry 200 --retry-delay 0 --retry-connrefused --retry-all-errors --max-time 20 -o "$work/answer" "$1" 2>"$work/curl.log" ||
-        { cat "$work/curl.log" "$work/portico.log" >&2; exit 1; }
+    local end=$((SECONDS + 20))
+    until curl -ksS --max-time 5 -o "$work/answer" "$1" 2>"$work/curl.log"; do
+        [ $SECONDS -lt $end ] || { cat "$work"/*.log >&2; exit 1; }
+        read -rt 0.1 <> <(:) || true
+    done
 }
 
 own=

@@ -1,7 +1,7 @@
-//! How long a compile and the building of a table take: Ingresses with two hosts of two paths each, a Service of 25
-//! endpoints for every five.
+//! How long a compile and the building of a table take, from nothing and after a change, by number of Ingresses.
 //!
-//! `cargo bench -p portico-compile` prints the best of five runs for growing numbers; the time has to grow with them.
+//! `cargo bench -p portico-compile --bench compile` prints the best of five runs of what grows with the cluster, and median
+//! and longest of 200 changes of each kind, each of another Ingress, as far as the table is built.
 
 mod cluster;
 
@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portico_compile::{AnyObject, Options, Snapshot, compile, compile_after};
+use portico_compile::{AnyObject, Memory, Options, Snapshot, compile, compile_after};
 use portico_shared::table::RoutingTable;
 
 /// The allocator of the program.
@@ -20,19 +20,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     for (name, clash) in [("own hosts", false), ("one host, every path claimed twice", true)] {
         for count in [100, 1000, 10_000] {
-            let snapshot = snapshot(count, clash);
+            let snapshot = cluster::snapshot(count, clash);
             let (elapsed, routes, problems) = (0..5).map(|_| measure(&snapshot)).min().expect("five runs");
             println!("{name}: {count} Ingresses, {routes} routes, {problems} diagnostics: {elapsed:?}");
         }
     }
-    table(&snapshot(10_000, false));
-}
-
-fn snapshot(count: usize, clash: bool) -> Snapshot {
-    let services = count / cluster::INGRESSES_PER_SERVICE;
-    let objects = (0..count).map(|number| cluster::ingress(number, clash));
-    let objects = objects.chain((0..services).map(cluster::service)).chain((0..services).map(cluster::slice));
-    Snapshot::from_objects(objects, Arc::new(Options::default()), 1_795_219_200)
+    for count in [1000, 10_000] {
+        changes(count);
+    }
 }
 
 fn measure(snapshot: &Snapshot) -> (Duration, usize, usize) {
@@ -43,25 +38,53 @@ fn measure(snapshot: &Snapshot) -> (Duration, usize, usize) {
     (elapsed, routes, compiled.report.diagnostics().len())
 }
 
-/// The first table, and the next one after a change of one Ingress.
+/// The first table, and the next ones after single changes.
 #[allow(clippy::print_stdout)]
-fn table(snapshot: &Snapshot) {
-    let build = |snapshot: &Snapshot, previous: &RoutingTable| {
-        let start = Instant::now();
-        let compiled = compile_after(snapshot, previous.ir());
-        let changed = compiled.ir != **previous.ir();
-        let compiled_at = start.elapsed();
-        let table = RoutingTable::build(Arc::new(compiled.ir), previous, |name| compiled.endpoints.get(name).cloned());
-        (black_box(changed), compiled_at, start.elapsed(), table)
-    };
-    let (_, _, elapsed, first) = build(snapshot, &RoutingTable::empty());
-    println!("first table: {elapsed:?}");
-    let mut changed = snapshot.clone();
-    for run in 0..5 {
-        let AnyObject::Ingress(ingress) = cluster::ingress(20_000 + run, false) else { continue };
-        changed.ingresses.insert(ingress.key(), ingress);
-        let (_, compiled, elapsed, table) = build(&changed, &first);
-        println!("one Ingress more: compiled and compared after {compiled:?}, built after {elapsed:?}");
-        drop(table);
+fn changes(count: usize) {
+    let mut snapshot = cluster::snapshot(count, false);
+    let mut memory = Memory::default();
+    let mut table = RoutingTable::empty();
+    println!("{count} Ingresses, first table: {:?}", round(&snapshot, &mut memory, &mut table).1);
+    let kinds: [(&str, fn(usize) -> AnyObject); 4] = [
+        ("rule", |run| cluster::ingress(run * 41, false, run)),
+        ("Ingress more", |run| cluster::ingress(100_000 + run, false, 0)),
+        ("certificate", |run| cluster::secret(run * 40, run + 1)),
+        ("endpoint", |run| cluster::slice(run * 41, run + 1)),
+    ];
+    for (name, make) in kinds {
+        let mut took: Vec<_> = (1..=CHANGES)
+            .map(|run| {
+                let objects = make(run % (count / 41));
+                let start = Instant::now();
+                put(&mut snapshot, objects);
+                // The one before stays in use beside it, as it does in the program.
+                let current = Arc::new(snapshot.clone());
+                let (compiled, built) = round(&current, &mut memory, &mut table);
+                (start.elapsed(), compiled, built)
+            })
+            .collect();
+        took.sort();
+        let (half, most) = (took[CHANGES / 2], took[CHANGES - 1]);
+        println!("{count} Ingresses, one {name}: {half:?} longest {most:?} (together, compile, compile and table)");
     }
+}
+
+const CHANGES: usize = 200;
+
+fn round(snapshot: &Snapshot, memory: &mut Memory, table: &mut RoutingTable) -> (Duration, Duration) {
+    let start = Instant::now();
+    let compiled = compile_after(snapshot, memory);
+    let changed = *compiled.ir != **table.ir();
+    let compiled_at = start.elapsed();
+    if changed {
+        *table = RoutingTable::build(compiled.ir, table, |name| compiled.endpoints.get(name).cloned());
+    }
+    (compiled_at, start.elapsed())
+}
+
+fn put(snapshot: &mut Snapshot, object: AnyObject) {
+    let alone = Snapshot::from_objects([object], Arc::new(Options::default()), 0);
+    alone.ingresses.iter().for_each(|(key, it)| drop(snapshot.ingresses.insert(key.clone(), it.clone())));
+    alone.secrets.iter().for_each(|(key, it)| drop(snapshot.secrets.insert(key.clone(), it.clone())));
+    alone.slices.iter().for_each(|(key, it)| drop(snapshot.slices.insert(key.clone(), it.clone())));
 }

@@ -1,15 +1,16 @@
-//! Which Ingresses are ours, oldest first.
+//! Which Ingresses are ours, and which of two goes first.
 //!
-//! Knows classes, the default-class annotation and the legacy annotation; knows nothing of rules. The order it gives is
-//! the order of preference of every later pass.
+//! Knows classes, the default-class annotation and the legacy annotation; knows nothing of rules. Seniority is the order
+//! of preference of every later pass.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use portico_shared::Code;
+use portico_shared::{Code, ObjectRef};
 
-use crate::report::{Problem, Reporter, quote};
+use crate::report::{Problem, Reporter, Subject, quote};
 use crate::snapshot::{Object, Options, Snapshot};
 
 /// Annotation that named the class before the field existed.
@@ -17,25 +18,23 @@ const LEGACY_CLASS: &str = "kubernetes.io/ingress.class";
 /// Annotation of an IngressClass that takes Ingresses without a class.
 const DEFAULT_CLASS: &str = "ingressclass.kubernetes.io/is-default-class";
 
-/// Our Ingresses by seniority: creation time, none counting as oldest, then namespace and name.
-pub(crate) fn select<'a>(snapshot: &'a Snapshot, report: &mut Reporter) -> Vec<&'a Object<Ingress>> {
-    let mut ours: Vec<_> = ours(snapshot, report).collect();
-    // They come by namespace and name.
-    ours.sort_by(|a, b| created(a).cmp(&created(b)));
-    ours
-}
-
 /// Our Ingresses by namespace and name.
-pub(crate) fn ours<'a>(snapshot: &'a Snapshot, report: &mut Reporter) -> impl Iterator<Item = &'a Object<Ingress>> {
+pub(crate) fn ours<'a>(
+    snapshot: &'a Snapshot,
+    report: &mut Reporter,
+) -> impl Iterator<Item = &'a Arc<Object<Ingress>>> {
     let classes = Classes::new(snapshot);
-    snapshot.ingresses.values().map(|object| &**object).filter(move |object| classes.takes(object, report))
+    snapshot.ingresses.values().filter(move |object| classes.takes(object, report))
 }
 
-fn created(ingress: &Object<Ingress>) -> Option<&Time> {
-    ingress.value.metadata.creation_timestamp.as_ref()
+/// What decides between Ingresses, the smallest first: creation time, none counting as oldest, then namespace and name.
+pub(crate) fn seniority(ingress: &Object<Ingress>) -> (Option<&Time>, &str, &str) {
+    let ObjectRef { namespace, name, .. } = &ingress.reference;
+    (ingress.value.metadata.creation_timestamp.as_ref(), namespace, name)
 }
 
-struct Classes<'a> {
+/// Which classes are ours.
+pub(crate) struct Classes<'a> {
     /// Whether each class that exists is ours.
     known: BTreeMap<&'a str, bool>,
     /// Whether a class of ours is the default.
@@ -44,7 +43,7 @@ struct Classes<'a> {
 }
 
 impl<'a> Classes<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
         let options = &*snapshot.options;
         let ours = |class: &IngressClass| {
             class.spec.as_ref().and_then(|spec| spec.controller.as_deref()) == Some(options.controller_name.as_str())
@@ -54,7 +53,9 @@ impl<'a> Classes<'a> {
         Self { known, default, options }
     }
 
-    fn takes(&self, ingress: &Object<Ingress>, report: &mut Reporter) -> bool {
+    /// Whether an Ingress is ours; what is foreign is told.
+    pub(crate) fn takes(&self, ingress: &Object<Ingress>, report: &mut Reporter) -> bool {
+        report.turn_to(Subject::Ingress(ingress.key()));
         if let Some(class) = ingress.value.spec.as_ref().and_then(|spec| spec.ingress_class_name.as_deref()) {
             let by_name = self.options.class_by_name && class == self.options.ingress_class;
             return self.known.get(class).copied().unwrap_or_else(|| {

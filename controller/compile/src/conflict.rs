@@ -11,12 +11,13 @@ use portico_shared::ir::HostPattern;
 
 use crate::ingress::path::{PathKey, PathType};
 use crate::ingress::{Claim, Draft, Ours, name};
-use crate::report::{Problem, Reporter};
+use crate::report::{Problem, Reporter, Subject};
 
 /// Settles the claims of every host.
 pub(crate) fn settle(draft: &mut Draft<'_>, report: &mut Reporter) {
     let Draft { ours, hosts, .. } = draft;
     for (pattern, host) in hosts.iter_mut().filter(|(_, host)| host.unsettled) {
+        report.turn_to(Subject::Host(pattern.clone()));
         let claims = drop_repetitions(ours, pattern, std::mem::take(&mut host.claims), report);
         host.claims = mark_shadowed(ours, pattern, claims, report);
     }

@@ -56,7 +56,7 @@ pub(crate) fn gather(
     let mut gathered = Gathered::default();
     let mut candidates = Vec::new();
     let mut lack = Lack::Slices;
-    for slice in snapshot.slices.get(&service.key()).into_iter().flat_map(|slices| slices.values()) {
+    for slice in snapshot.slices.get(&service.key()).into_iter().flat_map(|slices| slices.iter()) {
         let (number, app_protocol) = match port_in(&slice.value, port) {
             Ok(found) => found,
             Err(why) => {

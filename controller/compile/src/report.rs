@@ -1,14 +1,15 @@
-//! Gathers problems while the passes run and turns them into the [`Report`].
+//! Gathers problems while the passes run, each under the part of the compile that found it.
 //!
 //! The only place that knows file positions: a pass names object and field, the position is looked up here, so that the
 //! IR never depends on where a line stands.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use portico_shared::ir::Unavailable;
-use portico_shared::{Code, Diagnostic, ObjectRef, Report, Severity};
+use portico_shared::ir::{HostPattern, Unavailable, UpstreamName};
+use portico_shared::{Code, Diagnostic, ObjectRef, Severity};
 
-use crate::snapshot::Object;
+use crate::snapshot::{Key, Object};
 
 /// A problem before it is tied to an object.
 #[derive(Clone, Debug)]
@@ -54,13 +55,36 @@ impl Problem {
     }
 }
 
+/// A part of a compile: what is compiled again together, and finds its problems again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// An Ingress by itself.
+    Ingress(Key),
+    /// A host, whoever asks for something there.
+    Host(HostPattern),
+    /// An upstream with its Service.
+    Upstream(UpstreamName),
+    /// What belongs to no host: where misses go, and what the operator named.
+    #[default]
+    Rest,
+}
+
+/// Problems by the part that found them; none of them is empty.
+pub(crate) type Problems = HashMap<Subject, Vec<Diagnostic>>;
+
 /// The problems found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
-    diagnostics: Vec<Diagnostic>,
+    subject: Subject,
+    filed: Problems,
 }
 
 impl Reporter {
+    /// Files what comes next under another part.
+    pub(crate) fn turn_to(&mut self, subject: Subject) {
+        self.subject = subject;
+    }
+
     /// Files a problem of `object`.
     pub(crate) fn add<T>(&mut self, object: &Object<T>, problem: Problem) {
         let location = object.locate(&problem.field);
@@ -74,12 +98,13 @@ impl Reporter {
 
     fn file(&mut self, object: ObjectRef, location: Option<portico_shared::Location>, problem: Problem) {
         let Problem { severity, code, field, message, hint } = problem;
-        self.diagnostics.push(Diagnostic { severity, code, object: Some(object), field, location, message, hint });
+        let diagnostic = Diagnostic { severity, code, object: Some(object), field, location, message, hint };
+        self.filed.entry(self.subject.clone()).or_default().push(diagnostic);
     }
 
-    /// The report: sorted, without repetitions.
-    pub(crate) fn finish(self) -> Report {
-        Report::new(self.diagnostics)
+    /// What was found, by part.
+    pub(crate) fn finish(self) -> Problems {
+        self.filed
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Built by the controller's store, read by the passes, never changed by them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use portico_shared::{Location, ObjectRef};
 use crate::manifest::Spans;
 use crate::secret::{self, SecretProblem};
 use crate::slice::Slice;
+use crate::sorted::Sorted;
 
 /// Namespace and name, kept apart. The namespace is empty for cluster-scoped kinds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,23 +103,26 @@ pub struct SecretEntry {
     pub last_usable: Option<Arc<Certificate>>,
 }
 
+/// The EndpointSlices of one Service by their names.
+pub type Slices = Arc<[Arc<Object<Slice>>]>;
+
 /// Everything one compile sees.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Ingresses of every class.
-    pub ingresses: BTreeMap<Key, Arc<Object<Ingress>>>,
+    pub ingresses: Sorted<Key, Arc<Object<Ingress>>>,
     /// Ingress classes.
-    pub classes: BTreeMap<Key, Arc<Object<IngressClass>>>,
+    pub classes: Sorted<Key, Arc<Object<IngressClass>>>,
     /// Services.
-    pub services: BTreeMap<Key, Arc<Object<Service>>>,
-    /// EndpointSlices by the Service that they belong to, then by their own name.
-    pub slices: BTreeMap<Key, BTreeMap<Arc<str>, Arc<Object<Slice>>>>,
+    pub services: Sorted<Key, Arc<Object<Service>>>,
+    /// EndpointSlices by the Service that they belong to.
+    pub slices: Sorted<Key, Slices>,
     /// Secrets.
-    pub secrets: BTreeMap<Key, SecretEntry>,
+    pub secrets: Sorted<Key, SecretEntry>,
     /// ConfigMaps.
-    pub config_maps: BTreeMap<Key, Arc<Object<ConfigMap>>>,
+    pub config_maps: Sorted<Key, Arc<Object<ConfigMap>>>,
     /// Namespaces; empty when nobody tells of them.
-    pub namespaces: BTreeMap<Key, Arc<Object<Namespace>>>,
+    pub namespaces: Sorted<Key, Arc<Object<Namespace>>>,
     /// What the operator chose.
     pub options: Arc<Options>,
     /// Seconds since 1970, for certificate dates.
@@ -140,6 +143,35 @@ impl Snapshot {
         snapshot
     }
 
+    /// Adds an EndpointSlice to those of its Service, in place of the one of its name.
+    pub fn set_slice(&mut self, service: Key, slice: Arc<Object<Slice>>) {
+        let name = slice.reference.name.clone();
+        let mut slices = self.slices.get(&service).map(|slices| slices.to_vec()).unwrap_or_default();
+        match slices.binary_search_by(|other| other.reference.name.cmp(&name)) {
+            Ok(at) => slices[at] = slice,
+            Err(at) => slices.insert(at, slice),
+        }
+        self.slices.insert(service, slices.into());
+    }
+
+    /// Takes an EndpointSlice away from its Service.
+    pub fn remove_slice(&mut self, service: &Key, name: &str) {
+        let Some(slices) = self.slices.get(service) else { return };
+        let left: Slices = slices.iter().filter(|slice| *slice.reference.name != *name).cloned().collect();
+        if left.is_empty() {
+            self.slices.remove(service);
+        } else {
+            self.slices.insert(service.clone(), left);
+        }
+    }
+
+    /// An EndpointSlice of a Service.
+    #[must_use]
+    pub fn slice(&self, service: &Key, name: &str) -> Option<&Arc<Object<Slice>>> {
+        let slices = self.slices.get(service)?;
+        slices.iter().find(|slice| *slice.reference.name == *name)
+    }
+
     fn insert(&mut self, object: AnyObject) {
         match object {
             AnyObject::Ingress(o) => drop(self.ingresses.insert(o.key(), o)),
@@ -150,7 +182,7 @@ impl Snapshot {
             AnyObject::EndpointSlice(o) => {
                 let Some(service) = o.value.service.clone() else { return };
                 let service = Key { namespace: o.reference.namespace.clone(), name: service };
-                self.slices.entry(service).or_default().insert(o.reference.name.clone(), o);
+                self.set_slice(service, o);
             }
             AnyObject::Secret(o) => {
                 let name =

@@ -1,18 +1,18 @@
 //! Upstreams: the Service ports behind backends, resolved once each however many routes name them.
 //!
 //! A problem of the reference (no such Service, no such port) belongs to the object that refers and is handed back; a
-//! problem of the Service itself is reported here, once, on the Service. Either leaves the route standing with 503.
+//! problem of the Service itself is found when the upstream is built, and belongs to it. Either leaves the route standing with 503.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use portico_shared::ir::{Backend, Protocol, Unavailable, Upstream, UpstreamName};
-use portico_shared::{Code, EndpointSet};
+use portico_shared::{Code, Diagnostic, EndpointSet};
 
 use crate::annotation::{self, Settings, UpstreamSettings};
 use crate::report::{Problem, Reporter, quote};
-use crate::service::{Port, PortReference};
+use crate::service::{Port, PortReference, is_external_name};
 use crate::snapshot::{Key, Object, Snapshot};
 use crate::supply::{no_endpoints, supply};
 use crate::{protocol, upstream_tls};
@@ -50,76 +50,134 @@ pub(crate) struct Reference<'a> {
     pub(crate) port: PortReference<'a>,
 }
 
-/// Upstreams built so far. Passes name one by its place here.
+/// What a Service's port comes to.
+#[derive(Debug)]
+pub(crate) struct Built {
+    pub(crate) name: UpstreamName,
+    pub(crate) upstream: Result<Arc<Upstream>, Unavailable>,
+    /// Endpoints, when the compile step delivers them.
+    pub(crate) endpoints: Option<Arc<EndpointSet>>,
+    /// What routes to it alone have in common.
+    backends: Arc<[Backend]>,
+    /// Whether its address stands in an ExternalName.
+    pub(crate) literal: bool,
+}
+
+/// An upstream that was built just now.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) built: Arc<Built>,
+    pub(crate) problems: Vec<Diagnostic>,
+    /// The Secret that its authorities are read from.
+    pub(crate) authorities: Option<Key>,
+}
+
+/// Who uses an upstream: whether it only was looked at or is forwarded to.
+pub(crate) type Uses = Box<[(Arc<Built>, bool)]>;
+
+/// Upstreams that were asked for. Passes name one by its place here.
 #[derive(Debug)]
 pub(crate) struct Upstreams<'a> {
     snapshot: &'a Snapshot,
-    settings: HashMap<&'a Key, Settings<UpstreamSettings>>,
+    /// Those of the compile before.
+    before: HashMap<UpstreamName, Kept>,
+    /// Services of which all is built again.
+    changed: &'a HashSet<Key>,
     /// What references mean that were looked up before: mostly many routes have the same, one after the other.
     known: HashMap<Reference<'a>, usize>,
     last: Option<(Reference<'a>, usize)>,
     places: HashMap<UpstreamName, usize>,
-    built: Vec<Result<Built, Unavailable>>,
+    asked: Vec<Arc<Built>>,
+    fresh: Vec<Fresh>,
+    /// Those asked for since the last [`Upstreams::uses`], and whether they were taken.
+    uses: BTreeMap<usize, bool>,
 }
 
+/// An upstream that is kept from one compile to the next, with the numbers of those who use it.
 #[derive(Debug)]
-struct Built {
-    upstream: Arc<Upstream>,
-    endpoints: Option<Arc<EndpointSet>>,
-    /// What routes to it alone have in common, once there is one.
-    backends: Option<Arc<[Backend]>>,
+pub(crate) struct Kept {
+    pub(crate) built: Arc<Built>,
+    /// Hosts with a route that names it.
+    pub(crate) asked: usize,
+    /// Hosts with a route that forwards to it.
+    pub(crate) taken: usize,
 }
 
 impl<'a> Upstreams<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
-        let (settings, known, last, places, built) = Default::default();
-        Self { snapshot, settings, known, last, places, built }
+    pub(crate) fn new(snapshot: &'a Snapshot, before: HashMap<UpstreamName, Kept>, changed: &'a HashSet<Key>) -> Self {
+        let (known, last, places, asked, fresh, uses) = Default::default();
+        Self { snapshot, before, changed, known, last, places, asked, fresh, uses }
     }
 
     /// The place of the upstream of a Service's port; it comes into the IR when it is taken.
-    pub(crate) fn resolve(&mut self, reference: Reference<'a>, report: &mut Reporter) -> Result<usize, Failure> {
+    pub(crate) fn resolve(&mut self, reference: Reference<'a>) -> Result<usize, Failure> {
         let last = self.last.filter(|(last, _)| *last == reference).map(|(_, place)| place);
         let place = match last.or_else(|| self.known.get(&reference).copied()) {
             Some(place) => place,
             None => {
-                let place = self.place(reference, report).map_err(Failure::Reference)?;
+                let place = self.place(reference).map_err(Failure::Reference)?;
                 self.known.insert(reference, place);
                 place
             }
         };
         self.last = Some((reference, place));
-        match &self.built[place] {
+        self.uses.entry(place).or_default();
+        match &self.asked[place].upstream {
             Ok(_) => Ok(place),
             Err(unavailable) => Err(Failure::Upstream(unavailable.clone())),
         }
     }
 
-    fn place(&mut self, reference: Reference<'_>, report: &mut Reporter) -> Result<usize, Problem> {
+    fn place(&mut self, reference: Reference<'_>) -> Result<usize, Problem> {
         let (key, service, port) = find(self.snapshot, reference)?;
         let name = UpstreamName { namespace: key.namespace.clone(), service: key.name.clone(), port: port.number };
-        let place = *self.places.entry(name.clone()).or_insert(self.built.len());
-        if place == self.built.len() {
-            let settings = self.settings.entry(key).or_insert_with(|| annotation::read_service(service, report));
-            self.built.push(build(self.snapshot, service, port, &name, settings, report));
+        if let Some(place) = self.places.get(&name) {
+            return Ok(*place);
         }
-        Ok(place)
+        let before = self.before.get(&name).filter(|_| !self.changed.contains(key));
+        let built = before.map(|kept| kept.built.clone()).unwrap_or_else(|| {
+            let fresh = Fresh::new(self.snapshot, service, port, &name);
+            let built = fresh.built.clone();
+            self.fresh.push(fresh);
+            built
+        });
+        self.asked.push(built);
+        self.places.insert(name, self.asked.len() - 1);
+        Ok(self.asked.len() - 1)
     }
 
-    /// Keeps an upstream for the IR, and gives what forwards to it alone; nothing for one that cannot be used.
+    /// Takes an upstream for the IR, and gives what forwards to it alone.
     pub(crate) fn take(&mut self, place: usize) -> Arc<[Backend]> {
-        let Ok(built) = &mut self.built[place] else { return Arc::default() };
-        let name = &built.upstream.name;
-        let alone = || Arc::from([Backend { upstream: name.clone(), weight: 1 }]);
-        built.backends.get_or_insert_with(alone).clone()
+        self.uses.insert(place, true);
+        self.asked[place].backends.clone()
     }
 
-    /// All that were taken, sorted by name, and the endpoints of those whose source is the compile step.
-    pub(crate) fn finish(self) -> (Vec<Arc<Upstream>>, BTreeMap<UpstreamName, Arc<EndpointSet>>) {
-        let taken = self.built.into_iter().flatten().filter(|built| built.backends.is_some());
-        let mut taken: Vec<_> = taken.collect();
-        taken.sort_unstable_by(|a, b| a.upstream.name.cmp(&b.upstream.name));
-        let endpoints = taken.iter().filter_map(|it| Some((it.upstream.name.clone(), it.endpoints.clone()?))).collect();
-        (taken.into_iter().map(|built| built.upstream).collect(), endpoints)
+    /// What was asked for and taken since the last call.
+    pub(crate) fn uses(&mut self) -> Uses {
+        let uses = std::mem::take(&mut self.uses);
+        uses.into_iter().map(|(place, taken)| (self.asked[place].clone(), taken)).collect()
+    }
+
+    /// Those of the compile before, and what was built now.
+    pub(crate) fn finish(self) -> (HashMap<UpstreamName, Kept>, Vec<Fresh>) {
+        (self.before, self.fresh)
+    }
+}
+
+impl Fresh {
+    fn new(snapshot: &Snapshot, service: &Object<Service>, port: Port<'_>, name: &UpstreamName) -> Self {
+        let mut report = Reporter::default();
+        let settings = annotation::read_service(service, &mut report);
+        let made = build(snapshot, service, port, name, &settings, &mut report);
+        let (upstream, endpoints) = match made {
+            Ok((upstream, endpoints)) => (Ok(Arc::new(upstream)), endpoints.map(Arc::new)),
+            Err(unavailable) => (Err(unavailable), None),
+        };
+        let backends = Arc::from([Backend { upstream: name.clone(), weight: 1 }]);
+        let literal = endpoints.is_some() && is_external_name(&service.value);
+        let built = Arc::new(Built { name: name.clone(), upstream, endpoints, backends, literal });
+        let secret = settings.values.ca.map(|secret| Key::new(&name.namespace, &secret));
+        Self { built, problems: report.finish().into_values().flatten().collect(), authorities: secret }
     }
 }
 
@@ -144,7 +202,7 @@ fn build(
     name: &UpstreamName,
     settings: &Settings<UpstreamSettings>,
     report: &mut Reporter,
-) -> Result<Built, Unavailable> {
+) -> Result<(Upstream, Option<EndpointSet>), Unavailable> {
     if let Some(closed) = &settings.closed {
         return Err(closed.clone());
     }
@@ -156,8 +214,7 @@ fn build(
         report.add(service, no_endpoints(port, lack));
     }
     let balance = snapshot.options.balance;
-    let upstream = Upstream { name: name.clone(), protocol, tls, balance, source: supply.source };
-    Ok(Built { upstream: Arc::new(upstream), endpoints: supply.set.map(Arc::new), backends: None })
+    Ok((Upstream { name: name.clone(), protocol, tls, balance, source: supply.source }, supply.set))
 }
 
 /// The protocol: annotation, then the Service port's `appProtocol`, then the slices', then HTTP/1.1.

@@ -38,14 +38,16 @@ pub fn wanted_secrets(snapshot: &Snapshot) -> BTreeSet<Key> {
     wanted
 }
 
-fn certificates(ingress: &Ingress) -> impl Iterator<Item = &str> {
+/// Names of the Secrets of its certificates.
+pub(crate) fn certificates(ingress: &Ingress) -> impl Iterator<Item = &str> {
     let entries = ingress.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
     let names = entries.filter_map(|entry| entry.secret_name.as_deref());
     // A name with a slash would reach into another namespace and is refused by the compile.
     names.filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
-fn backends(ingress: &Ingress) -> impl Iterator<Item = &str> {
+/// Names of the Services behind it.
+pub(crate) fn backends(ingress: &Ingress) -> impl Iterator<Item = &str> {
     let spec = ingress.spec.iter();
     let backends = spec.flat_map(|spec| {
         let paths = spec.rules.iter().flatten().filter_map(|rule| rule.http.as_ref()).flat_map(|http| &http.paths);

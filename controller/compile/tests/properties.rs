@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arbitrary::{CANARY, KEY, NOW, objects, options, verified_upstream};
-use portico_compile::{AnyObject, Compiled, Options, Snapshot, compile, compile_after, endpoints};
+use portico_compile::{AnyObject, Compiled, Options, Snapshot, compile, endpoints};
 use portico_shared::ir::{Action, EndpointSource, PathMatch, Route, RouteName, VirtualHost};
 use portico_shared::{Code, Origin};
 use proptest::prelude::*;
@@ -34,28 +34,6 @@ proptest! {
         prop_assert_eq!(&first.endpoints, &second.endpoints);
         prop_assert_eq!(&first.served, &second.served);
         prop_assert_eq!(first.next_boundary, second.next_boundary);
-    }
-
-    #[test]
-    fn what_was_compiled_before_does_not_show(
-        before in objects(),
-        after in objects(),
-        common in objects(),
-        options in [options(), options()],
-    ) {
-        let [before, after] = [&before, &after].map(|objects| [&common[..], objects].concat());
-        let (_, before) = compiled(&before, &options[0]);
-        for options in options {
-            let (snapshot, alone) = compiled(&after, &options);
-            let later = compile_after(&snapshot, &before.ir);
-            prop_assert_eq!(&later.ir, &alone.ir);
-            prop_assert_eq!(&later.report, &alone.report);
-            prop_assert_eq!(&later.endpoints, &alone.endpoints);
-            prop_assert_eq!(&later.served, &alone.served);
-            let again = compile_after(&snapshot, &later.ir);
-            let hosts = |compiled: &Compiled| compiled.ir.listeners[0].virtual_hosts.clone();
-            prop_assert!(hosts(&later).iter().zip(&hosts(&again)).all(|(a, b)| Arc::ptr_eq(a, b)), "made twice");
-        }
     }
 
     #[test]

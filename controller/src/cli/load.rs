@@ -40,8 +40,8 @@ pub(super) fn read(paths: &[PathBuf], options: Options) -> Result<Loaded> {
     let snapshot = Snapshot::from_objects(objects, Arc::new(options), now());
     let compiled = portico_compile::compile(&snapshot);
     diagnostics.extend_from_slice(compiled.report.diagnostics());
-    let mut endpoints = compiled.endpoints;
-    let table = RoutingTable::build(Arc::new(compiled.ir), &RoutingTable::empty(), |name| endpoints.remove(name));
+    let endpoints = compiled.endpoints;
+    let table = RoutingTable::build(compiled.ir, &RoutingTable::empty(), |name| endpoints.get(name).cloned());
     Ok(Loaded { files, objects: count, report: Report::new(diagnostics), snapshot, table })
 }
 

@@ -37,13 +37,18 @@ pub(super) fn swap<'s>(
     swapped
 }
 
-/// Dates the sets that come with a new table, before it is published; returns what to count once it is.
-pub(super) fn date(table: &RoutingTable, previous: &RoutingTable, moments: &Moments) -> Vec<SystemTime> {
+/// Dates the sets of these upstreams that come with a new table, before it is published; returns what to count once it is.
+pub(super) fn date<'s>(
+    table: &RoutingTable,
+    previous: &RoutingTable,
+    names: impl Iterator<Item = &'s UpstreamName>,
+    moments: &Moments,
+) -> Vec<SystemTime> {
     // With the first table everything comes into effect, and what it took was the start of the process.
     if moments.is_empty() || previous.generation() == 0 {
         return Vec::new();
     }
-    let new = table.upstreams().filter(|cell| {
+    let new = names.filter_map(|name| table.upstream(name)).filter(|cell| {
         let name = &cell.upstream.name;
         let before = previous.upstream(name).map(|before| before.endpoints.load());
         before.is_none_or(|before| *before != *cell.endpoints.load())

@@ -12,11 +12,12 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portico_compile::{Options, Snapshot, compile_after};
+use portico_compile::{Key, Memory, Options, Snapshot, compile_after};
 use portico_dataplane::Publisher;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -40,6 +41,10 @@ pub struct Engine {
     stage: Stage,
     state: Arc<State>,
     current: Current,
+    /// What the last compile left; empty when it failed.
+    memory: Memory,
+    /// Services whose endpoints were swapped since.
+    swapped: BTreeSet<Key>,
     problems: Problems,
     /// For a source that has to be told which Secrets to read.
     asked: Option<Asked>,
@@ -70,10 +75,26 @@ impl Engine {
         state: Arc<State>,
     ) -> Self {
         let stage = Stage { compile: compile_after, publisher, dns, guard: Arc::new(guard) };
-        let (current, problems) = Default::default();
+        let (current, memory, swapped, problems) = Default::default();
         let (asked, last, again, boundary, took, failed, noticed) = Default::default();
         let store = Store::new(options);
-        Self { store, stage, state, current, problems, asked, hold_off, last, again, boundary, took, failed, noticed }
+        Self {
+            store,
+            stage,
+            state,
+            current,
+            memory,
+            swapped,
+            problems,
+            asked,
+            hold_off,
+            last,
+            again,
+            boundary,
+            took,
+            failed,
+            noticed,
+        }
     }
 
     /// Tells a source which Secrets are needed, whenever that changes.
@@ -205,13 +226,16 @@ impl Engine {
     async fn whole(&mut self, moments: Moments) {
         let (stage, snapshot, previous) =
             (self.stage.clone(), self.current.snapshot.clone(), self.current.table.clone());
-        let round = spawn_blocking(move || stage.whole(&snapshot, &previous, &moments)).await;
-        let Ok(Outcome { table, problems, keys, endpoints, next_boundary, took, swapped, served, ours }) = round else {
+        let (memory, since) = (std::mem::take(&mut self.memory), std::mem::take(&mut self.swapped));
+        let round = spawn_blocking(move || stage.whole(&snapshot, memory, &previous, &since, &moments)).await;
+        let Ok(outcome) = round else {
             self.failed = true;
             self.state.numbers.panics.fetch_add(1, Ordering::Relaxed);
             return tracing::error!("the compile panicked; the last table stays and the next change tries again");
         };
+        let Outcome { table, memory, problems, keys, endpoints, next_boundary, took, swapped, served, ours } = outcome;
         self.failed = false;
+        self.memory = memory;
         self.took = took;
         // A moment that has passed cannot come.
         self.boundary = next_boundary.filter(|moment| *moment > self.current.snapshot.now);
@@ -233,6 +257,7 @@ impl Engine {
     async fn endpoints(&mut self, snapshot: Arc<Snapshot>, dirty: Dirty) {
         let (stage, table) = (self.stage.clone(), self.current.table.clone());
         let Dirty { services, moments, .. } = dirty;
+        self.swapped.extend(services.iter().cloned());
         let round = spawn_blocking(move || stage.endpoints_of(&snapshot, &table, &services, &moments)).await;
         match round {
             Ok(swapped) => {
@@ -260,8 +285,10 @@ impl Engine {
     /// Lets others see what is now.
     fn tell(&mut self) {
         let report = self.problems.report(&self.current.snapshot);
-        log_transitions(&self.current.report, &report);
-        self.current.report = Arc::new(report);
+        if !Arc::ptr_eq(&report, &self.current.report) {
+            log_transitions(&self.current.report, &report);
+            self.current.report = report;
+        }
         self.state.set(self.current.clone());
     }
 }

@@ -1,6 +1,7 @@
 //! The report: problems from every stage together, and a log line for each that appears or heals.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use portico_compile::{Key, Snapshot};
 use portico_dataplane::tls::KeyError;
@@ -12,23 +13,36 @@ pub(super) struct Problems {
     /// Of files and other places that objects come from.
     pub(super) source: Vec<Diagnostic>,
     /// Of objects.
-    pub(super) compile: Vec<Diagnostic>,
+    pub(super) compile: Arc<Report>,
     /// Of certificates that the TLS provider refuses.
     pub(super) keys: Vec<Diagnostic>,
     /// Of addresses that may not be used.
     pub(super) endpoints: Vec<Diagnostic>,
     /// Of names behind ExternalName Services.
     pub(super) names: Vec<Diagnostic>,
+    /// What was told last, and what it was made of.
+    told: (Arc<Report>, Arc<Report>, Vec<Diagnostic>),
 }
 
 impl Problems {
-    /// All of them, with places in files where those are known.
-    pub(super) fn report(&self, snapshot: &Snapshot) -> Report {
+    /// All of them, with places in files where those are known. The same value as the last time unless something changed.
+    pub(super) fn report(&mut self, snapshot: &Snapshot) -> Arc<Report> {
         let placed = self.keys.iter().chain(&self.endpoints).chain(&self.names).cloned().map(|mut diagnostic| {
             diagnostic.location = diagnostic.location.take().or_else(|| locate(snapshot, &diagnostic));
             diagnostic
         });
-        Report::new(self.source.iter().chain(&self.compile).cloned().chain(placed).collect())
+        let others: Vec<_> = self.source.iter().cloned().chain(placed).collect();
+        let (report, compile, before) = &self.told;
+        if !Arc::ptr_eq(compile, &self.compile) || others != *before {
+            let report = if others.is_empty() {
+                self.compile.clone()
+            } else {
+                Arc::new(Report::new(self.compile.diagnostics().iter().chain(&others).cloned().collect()))
+            };
+            self.told = (report, self.compile.clone(), others);
+            return self.told.0.clone();
+        }
+        report.clone()
     }
 }
 

@@ -1,23 +1,23 @@
 //! One round: a snapshot in, endpoints and perhaps a table out. Runs where blocking is allowed and touches no clock but
 //! to measure itself.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portico_compile::{Compiled, Key, Snapshot};
+use portico_compile::{Compiled, Key, Memory, Snapshot};
 use portico_dataplane::Publisher;
-use portico_shared::ir::{EndpointSource, Ir, UpstreamName};
+use portico_shared::ir::{EndpointSource, UpstreamName};
 use portico_shared::table::RoutingTable;
-use portico_shared::{Code, Diagnostic, EndpointSet, Kind, ObjectRef, Severity};
+use portico_shared::{Code, Diagnostic, EndpointSet, Kind, ObjectRef, Report, Severity};
 
 use super::convergence::{Moments, date, swap};
 use super::report::key_problem;
 use crate::dns::{Dns, Guard};
 
 /// What compiles; a parameter so that a broken one can be put in its place.
-pub(super) type Compile = fn(&Snapshot, &Ir) -> Compiled;
+pub(super) type Compile = fn(&Snapshot, &mut Memory) -> Compiled;
 
 /// What rounds need, cheap to clone.
 #[derive(Clone, Debug)]
@@ -33,7 +33,9 @@ pub(super) struct Stage {
 pub(super) struct Outcome {
     /// The new table, if there is one.
     pub(super) table: Option<Arc<RoutingTable>>,
-    pub(super) problems: Vec<Diagnostic>,
+    /// For the next compile.
+    pub(super) memory: Memory,
+    pub(super) problems: Arc<Report>,
     /// Certificates that the new table cannot use; `None` without a new table.
     pub(super) keys: Option<Vec<Diagnostic>>,
     pub(super) endpoints: Vec<Diagnostic>,
@@ -49,30 +51,43 @@ pub(super) struct Outcome {
 }
 
 impl Stage {
-    /// Compiles everything and publishes what differs from `previous`.
-    pub(super) fn whole(&self, snapshot: &Snapshot, previous: &RoutingTable, moments: &Moments) -> Outcome {
+    /// Compiles and publishes what differs from `previous`. `swapped` are Services whose endpoints were swapped since the
+    /// compile that memory is of.
+    pub(super) fn whole(
+        &self,
+        snapshot: &Snapshot,
+        mut memory: Memory,
+        previous: &RoutingTable,
+        swapped: &BTreeSet<Key>,
+        moments: &Moments,
+    ) -> Outcome {
+        #[cfg(feature = "failpoints")]
+        fail::fail_point!("compile");
         let begun = Instant::now();
-        let Compiled { ir, mut endpoints, report, served, ours, next_boundary } =
-            (self.compile)(snapshot, previous.ir());
+        let compiled = (self.compile)(snapshot, &mut memory);
         let took = begun.elapsed();
+        let Compiled { ir, endpoints, report: problems, served, ours, next_boundary, .. } = compiled;
         self.guard.learn(api_endpoints(snapshot));
-        let problems = self.restrict(snapshot, &mut endpoints);
+        // Of all others the endpoints are what they were.
+        let old = swapped.iter().flat_map(|key| upstreams_of(previous, key));
+        let names = compiled.fresh.iter().chain(&compiled.literals).chain(old);
+        let sets = names.filter_map(|name| Some((name.clone(), endpoints.get(name)?.clone())));
+        let mut sets: BTreeMap<UpstreamName, Arc<EndpointSet>> = sets.collect();
+        let refused = self.restrict(snapshot, &mut sets);
         let is_first = previous.generation() == 0;
         let (mut table, mut keys) = (None, None);
-        let swapped = swap(&self.publisher, previous, &endpoints, moments);
-        if is_first || ir != **previous.ir() {
-            let built = RoutingTable::build(Arc::new(ir), previous, |name| endpoints.get(name).cloned());
+        let swapped = swap(&self.publisher, previous, &sets, moments);
+        if is_first || *ir != **previous.ir() {
+            let built = RoutingTable::build(ir, previous, |name| sets.get(name).or(endpoints.get(name)).cloned());
             let built = Arc::new(built);
             // Names that are known fill their upstreams before the first request sees them.
             self.dns.follow(&built);
-            let dated = date(&built, previous, moments);
+            let dated = date(&built, previous, sets.keys(), moments);
             keys = Some(self.publisher.publish(built.clone()).iter().map(key_problem).collect());
             dated.into_iter().for_each(|moment| self.publisher.endpoints_changed(moment));
             table = Some(built);
         }
-        let report = report.diagnostics().to_vec();
-        let [served, ours] = [served, ours].map(|objects| Arc::new(objects.into_iter().collect()));
-        Outcome { table, problems: report, keys, endpoints: problems, next_boundary, took, swapped, served, ours }
+        Outcome { table, memory, problems, keys, endpoints: refused, next_boundary, took, swapped, served, ours }
     }
 
     /// Swaps the endpoints of these Services' upstreams and nothing else. Returns how many sets changed.
@@ -83,12 +98,9 @@ impl Stage {
         services: &BTreeSet<Key>,
         moments: &Moments,
     ) -> usize {
-        let upstreams = table.upstreams().map(|cell| &cell.upstream);
-        let compiled = upstreams.filter(|upstream| upstream.source == EndpointSource::Compiled);
-        let touched = compiled.filter(|upstream| services.contains(&service(&upstream.name)));
-        let mut sets = touched
-            .map(|upstream| (upstream.name.clone(), Arc::new(portico_compile::endpoints(snapshot, &upstream.name))))
-            .collect::<HashMap<_, _>>();
+        let names = services.iter().flat_map(|key| upstreams_of(table, key));
+        let mut sets: BTreeMap<_, _> =
+            names.map(|name| (name.clone(), Arc::new(portico_compile::endpoints(snapshot, name)))).collect();
         self.guard.learn(api_endpoints(snapshot));
         self.restrict(snapshot, &mut sets);
         swap(&self.publisher, table, &sets, moments)
@@ -132,8 +144,19 @@ impl Stage {
 
 /// Where the API server listens: the endpoints of the Service through which pods reach it, as far as they may be read.
 fn api_endpoints(snapshot: &Snapshot) -> BTreeSet<SocketAddr> {
-    let slices = snapshot.slices.get(&Key::new("default", "kubernetes")).into_iter().flat_map(|it| it.values());
+    let slices = snapshot.slices.get(&Key::new("default", "kubernetes")).into_iter().flat_map(|it| it.iter());
     slices.flat_map(|slice| slice.value.addresses()).collect()
+}
+
+/// The upstreams of a Service whose endpoints the compile step delivers.
+fn upstreams_of<'t>(table: &'t RoutingTable, service: &Key) -> impl Iterator<Item = &'t UpstreamName> {
+    // They are sorted by name, which begins with that of the Service.
+    let upstreams = &table.ir().upstreams;
+    let order = |name: &UpstreamName| (&name.namespace, &name.service).cmp(&(&service.namespace, &service.name));
+    let first = upstreams.partition_point(|upstream| order(&upstream.name).is_lt());
+    let count = upstreams[first..].partition_point(|upstream| order(&upstream.name).is_eq());
+    let compiled = upstreams[first..first + count].iter().filter(|it| it.source == EndpointSource::Compiled);
+    compiled.map(|upstream| &upstream.name)
 }
 
 /// The Service of an upstream.

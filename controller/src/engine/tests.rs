@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use portico_compile::{Key, Options, Snapshot, manifest};
+use portico_compile::{Key, Memory, Options, Snapshot, manifest};
 use portico_dataplane::{Config, Dataplane, Running};
-use portico_shared::ir::Ir;
 use portico_shared::{Code, Kind};
 use portico_tests::wait_until;
 use prometheus_client::encoding::text;
@@ -169,9 +168,9 @@ async fn what_means_the_same_is_not_published() {
 
 static BROKEN: AtomicBool = AtomicBool::new(false);
 
-fn breakable(snapshot: &Snapshot, before: &Ir) -> portico_compile::Compiled {
+fn breakable(snapshot: &Snapshot, memory: &mut Memory) -> portico_compile::Compiled {
     assert!(!BROKEN.load(Ordering::SeqCst), "broken on purpose");
-    portico_compile::compile_after(snapshot, before)
+    portico_compile::compile_after(snapshot, memory)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,8 +133,10 @@ fn authorities(snapshot: &Snapshot, service: &Key) -> Option<Key> {
 /// The Service of an EndpointSlice.
 fn owner<'a>(snapshot: &'a Snapshot, slice: &Key) -> Option<&'a Key> {
     let first = Key { namespace: slice.namespace.clone(), name: "".into() };
-    let same = snapshot.slices.range(first..).take_while(|(service, _)| service.namespace == slice.namespace);
-    same.into_iter().find(|(_, slices)| slices.contains_key(&slice.name)).map(|(service, _)| service)
+    let same = snapshot.slices.from(&first).take_while(|(service, _)| service.namespace == slice.namespace);
+    same.into_iter()
+        .find(|(_, slices)| slices.iter().any(|it| it.reference.name == slice.name))
+        .map(|(service, _)| service)
 }
 
 /// Whether an object exists that an Event can be found at: without its uid nobody does.

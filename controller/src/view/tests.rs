@@ -32,8 +32,8 @@ impl World {
         let compiled = compile(&snapshot);
         let endpoints = compiled.endpoints;
         let empty = RoutingTable::empty();
-        let table = RoutingTable::build(Arc::new(compiled.ir), &empty, |name| endpoints.get(name).cloned());
-        Self { table, report: compiled.report, snapshot }
+        let table = RoutingTable::build(compiled.ir, &empty, |name| endpoints.get(name).cloned());
+        Self { table, report: Arc::unwrap_or_clone(compiled.report), snapshot }
     }
 
     fn served(&self, live: bool) -> Served<'_> {

@@ -6,6 +6,7 @@ mod http;
 pub(crate) mod io;
 mod stall;
 mod upgrade;
+mod websocket;
 
 pub(crate) use driver::{End, Handle, Leave};
 pub(crate) use http::{LocalExecutor, Version, serve};

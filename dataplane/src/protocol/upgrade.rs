@@ -1,6 +1,7 @@
 //! Upgraded connections: octets both ways until one side ends, falls silent for too long or the drain is over.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,9 +10,11 @@ use std::time::Duration;
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+
+use super::websocket::{Frames, GOING_AWAY};
 
 /// Octets that went each way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,8 +27,14 @@ pub(crate) struct Tunnelled {
     pub(crate) expired: bool,
 }
 
-/// Waits for both sides to switch and copies until the end.
-pub(crate) async fn tunnel(downstream: OnUpgrade, upstream: OnUpgrade, idle: Duration) -> Tunnelled {
+/// Waits for both sides to switch and copies until the end, or until `leave` says that there is no more time: then the
+/// client is told, if what it has got so far lets it understand.
+pub(crate) async fn tunnel(
+    downstream: OnUpgrade,
+    upstream: OnUpgrade,
+    idle: Duration,
+    leave: impl Future<Output = ()>,
+) -> Tunnelled {
     let Ok((downstream, upstream)) = futures_util::future::try_join(downstream, upstream).await else {
         return Tunnelled::default();
     };
@@ -35,6 +44,10 @@ pub(crate) async fn tunnel(downstream: OnUpgrade, upstream: OnUpgrade, idle: Dur
     let expired = tokio::select! {
         _ = tokio::io::copy_bidirectional_with_sizes(&mut downstream, &mut upstream, BUFFER, BUFFER) => false,
         () = life.silence(idle) => !life.ended.get(),
+        () = leave => {
+            downstream.take_leave().await;
+            false
+        }
     };
     Tunnelled { up: downstream.read, down: upstream.read, expired }
 }
@@ -71,11 +84,24 @@ struct Watched {
     stream: TokioIo<Upgraded>,
     life: Rc<Life>,
     read: u64,
+    /// What was written.
+    written: Frames,
 }
 
 impl Watched {
     fn new(stream: Upgraded, life: &Rc<Life>) -> Self {
-        Self { stream: TokioIo::new(stream), life: life.clone(), read: 0 }
+        Self { stream: TokioIo::new(stream), life: life.clone(), read: 0, written: Frames::default() }
+    }
+
+    /// Says that we go away. Who does not take it is not waited for.
+    async fn take_leave(&mut self) {
+        if self.written.may_close() {
+            let said = async {
+                self.stream.write_all(&GOING_AWAY).await?;
+                self.stream.shutdown().await
+            };
+            let _ = tokio::time::timeout(FAREWELL, said).await;
+        }
     }
 }
 
@@ -99,7 +125,11 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, octets)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, octets);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.written.follow(&octets[..written]);
+        }
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -113,5 +143,7 @@ impl AsyncWrite for Watched {
 
 /// Copy buffer of each direction in octets.
 const BUFFER: usize = 16 * 1024;
+/// How long a client is given to be told that we go away.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// How long one side may stay silent after the other has ended.
 const LEAVE: Duration = Duration::from_secs(10);

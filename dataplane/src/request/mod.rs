@@ -79,6 +79,8 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let secure = downstream.tls.is_some();
     exchange.request_id = Some(forwarded::request_id(request.headers(), &downstream));
     downstream.admit()?;
+    #[cfg(feature = "failpoints")]
+    fail::fail_point!("request");
     downstream.worker.admit()?;
     let head = head::check(&request, &config.limits, secure)?;
     let websocket = head::websocket(&request)?;
@@ -173,7 +175,7 @@ async fn upgraded_exchange(mut exchange: Box<Exchange>, lease: Lease, sides: (On
     let worker = exchange.downstream().worker.clone();
     exchange.downstream().activity.upgrade();
     worker.metrics.upgrades_active.inc();
-    let octets = tunnel(sides.0, sides.1, worker.config.timers.stream_idle).await;
+    let octets = tunnel(sides.0, sides.1, worker.config.timers.stream_idle, worker.cut()).await;
     worker.metrics.upgrades_active.dec();
     if octets.expired {
         worker.metrics.limit(Limit::StreamIdle);

@@ -42,10 +42,17 @@ impl Worker {
         while !self.idle() {
             if reached(&mut stages, Stage::Cutting).now_or_never().is_some() {
                 self.tell(Leave::AtOnce);
-                tick.reset();
-                tick.tick().await;
-                // Upgraded connections have no driver to tell; they end with the runtime.
-                return self.metrics.upgrades_active.get();
+                // Upgraded connections have no driver; those that cannot be told end with the runtime.
+                let upgraded = self.metrics.upgrades_active.get();
+                self.cutting.notify_waiters();
+                for _ in 0..FAREWELLS {
+                    tick.reset();
+                    tick.tick().await;
+                    if self.metrics.upgrades_active.get() == 0 {
+                        break;
+                    }
+                }
+                return upgraded;
             }
             self.tell(Leave::Gracefully);
             tick.tick().await;
@@ -70,5 +77,7 @@ pub(super) async fn reached(stages: &mut watch::Receiver<Stage>, stage: Stage) {
     let _ = stages.wait_for(|now| *now >= stage).await;
 }
 
+/// Ticks that upgraded connections are given to take their leave.
+const FAREWELLS: u32 = 4;
 /// How often the end of the drain is looked for.
 const TICK: std::time::Duration = std::time::Duration::from_millis(20);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use portico_shared::Published;
 use portico_shared::table::UpstreamCell;
 use slab::Slab;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::balance::{Balancer, Place};
@@ -47,6 +48,8 @@ pub(crate) struct Worker {
     balancers: RefCell<HashMap<u64, Rc<Balancer>>>,
     place: Place,
     leaving: Cell<bool>,
+    /// Told at the end of the drain.
+    cutting: Notify,
     pub(crate) overload: Arc<Overload>,
     lateness: Lateness,
     connections: RefCell<Slab<Rc<Handle>>>,
@@ -68,6 +71,7 @@ impl Worker {
             balancers: RefCell::default(),
             place,
             leaving: Cell::new(false),
+            cutting: Notify::new(),
             overload,
             lateness,
             connections: RefCell::default(),
@@ -107,6 +111,11 @@ impl Worker {
     /// Whether clients are asked to come back elsewhere.
     pub(crate) fn leaving(&self) -> bool {
         self.leaving.get()
+    }
+
+    /// Waits for the moment at which upgraded connections have to end.
+    pub(crate) async fn cut(&self) {
+        self.cutting.notified().await;
     }
 
     /// Whether there is memory and time for one more request.

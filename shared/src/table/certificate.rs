@@ -56,16 +56,16 @@ pub(super) struct CertificateIndex {
 }
 
 impl CertificateIndex {
-    /// `certificates` are sorted by name.
     pub(super) fn build(certificates: &[Arc<Certificate>], listener: &Listener) -> Self {
-        let named = |name: &CertificateName| {
-            let at = certificates.binary_search_by(|certificate| certificate.name.cmp(name)).ok()?;
-            Some(&certificates[at])
-        };
+        let by_name: HashMap<&CertificateName, &Arc<Certificate>> =
+            certificates.iter().map(|certificate| (&certificate.name, certificate)).collect();
+        let named = |name: &CertificateName| by_name.get(name).copied();
         let mut index =
             Self { default: listener.default_certificate.as_ref().and_then(named).cloned(), ..Self::default() };
-        for host in &listener.virtual_hosts {
-            let Some(certificate) = host.certificate.as_ref().and_then(named) else { continue };
+        let hosts = listener.virtual_hosts.iter();
+        let hosts: Vec<_> = hosts.filter_map(|host| Some((host, named(host.certificate.as_ref()?)?))).collect();
+        for (host, certificate) in &hosts {
+            let certificate = *certificate;
             match &host.pattern {
                 HostPattern::Exact(name) => drop(index.hosts.insert(name.clone(), certificate.clone())),
                 HostPattern::OneLabel(suffix) | HostPattern::ManyLabels(suffix) => {
@@ -80,11 +80,7 @@ impl CertificateIndex {
             }
         }
         // Certificates of hosts cover other names last: who asked for a name by listing it comes first.
-        for host in &listener.virtual_hosts {
-            if let Some(certificate) = host.certificate.as_ref().and_then(named) {
-                index.cover(certificate);
-            }
-        }
+        hosts.iter().for_each(|(_, certificate)| index.cover(certificate));
         index
     }
 

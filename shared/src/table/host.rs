@@ -1,41 +1,50 @@
 //! The host index: exact name, then one-label wildcard, then the longest many-label wildcard, then any.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::HostTable;
+use super::shards::Shards;
 use crate::ir::HostPattern;
 
-/// Virtual hosts by pattern. Keys are configuration, look-ups are requests; the standard keyed hash serves both.
-#[derive(Debug, Default)]
+/// Virtual hosts by pattern; a copy shares what does not change.
+#[derive(Clone, Debug, Default)]
 pub(super) struct HostIndex {
-    exact: HashMap<Arc<str>, Arc<HostTable>>,
-    one_label: HashMap<Arc<str>, Arc<HostTable>>,
-    many_labels: HashMap<Arc<str>, Arc<HostTable>>,
+    exact: Shards<Arc<str>, Arc<HostTable>>,
+    one_label: Shards<Arc<str>, Arc<HostTable>>,
+    many_labels: Shards<Arc<str>, Arc<HostTable>>,
     any: Option<Arc<HostTable>>,
 }
 
 impl HostIndex {
-    /// An index with room for this many patterns, most of which are exact.
-    pub(super) fn with_capacity(patterns: usize) -> Self {
-        Self { exact: HashMap::with_capacity(patterns), ..Self::default() }
-    }
-
     pub(super) fn insert(&mut self, pattern: &HostPattern, table: Arc<HostTable>) {
         match pattern {
-            HostPattern::Exact(name) => drop(self.exact.insert(name.clone(), table)),
-            HostPattern::OneLabel(suffix) => drop(self.one_label.insert(suffix.clone(), table)),
-            HostPattern::ManyLabels(suffix) => drop(self.many_labels.insert(suffix.clone(), table)),
+            HostPattern::Exact(name) => self.exact.insert(name.clone(), table),
+            HostPattern::OneLabel(suffix) => self.one_label.insert(suffix.clone(), table),
+            HostPattern::ManyLabels(suffix) => self.many_labels.insert(suffix.clone(), table),
             HostPattern::Any => self.any = Some(table),
         }
+    }
+
+    pub(super) fn remove(&mut self, pattern: &HostPattern) {
+        match pattern {
+            HostPattern::Exact(name) => self.exact.remove(&**name),
+            HostPattern::OneLabel(suffix) => self.one_label.remove(&**suffix),
+            HostPattern::ManyLabels(suffix) => self.many_labels.remove(&**suffix),
+            HostPattern::Any => self.any = None,
+        }
+    }
+
+    /// All tables, in no order.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<HostTable>> {
+        self.exact.values().chain(self.one_label.values()).chain(self.many_labels.values()).chain(&self.any)
     }
 
     /// The table of exactly this pattern.
     pub(super) fn get(&self, pattern: &HostPattern) -> Option<&Arc<HostTable>> {
         match pattern {
-            HostPattern::Exact(name) => self.exact.get(name),
-            HostPattern::OneLabel(suffix) => self.one_label.get(suffix),
-            HostPattern::ManyLabels(suffix) => self.many_labels.get(suffix),
+            HostPattern::Exact(name) => self.exact.get(&**name),
+            HostPattern::OneLabel(suffix) => self.one_label.get(&**suffix),
+            HostPattern::ManyLabels(suffix) => self.many_labels.get(&**suffix),
             HostPattern::Any => self.any.as_ref(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Built once per generation by the controller, never changed afterwards, read by every worker. What did not change
 //! since the table before is shared with it: virtual hosts by value, upstreams (and so their endpoints, pools and
-//! balancers) by value.
+//! balancers) by value, and the indexes but for the pieces that hold what changed.
 
 mod build;
 mod certificate;
@@ -10,10 +10,10 @@ pub mod explain;
 mod host;
 mod path;
 mod predicate;
+mod shards;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::endpoint::{Changed, EndpointSet};
@@ -26,6 +26,7 @@ pub use predicate::RequestView;
 use certificate::CertificateIndex;
 use host::HostIndex;
 use path::PathIndex;
+use shards::Shards;
 
 /// The immutable index of one generation.
 ///
@@ -36,7 +37,7 @@ pub struct RoutingTable {
     generation: u64,
     ir: Arc<Ir>,
     listeners: Vec<ListenerTable>,
-    upstreams: HashMap<UpstreamName, Arc<UpstreamCell>>,
+    upstreams: Shards<UpstreamName, Arc<UpstreamCell>>,
 }
 
 /// An upstream of the table and the cell its endpoints are swapped in.
@@ -69,7 +70,7 @@ pub struct ListenerTable {
     name: Arc<str>,
     hosts: HostIndex,
     fallback: Option<Arc<RouteEntry>>,
-    certificates: CertificateIndex,
+    certificates: Arc<CertificateIndex>,
 }
 
 /// One virtual host's indexes; shared between generations while nothing in it changes.

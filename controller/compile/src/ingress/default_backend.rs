@@ -4,7 +4,7 @@ use portico_shared::Code;
 use portico_shared::ir::HostPattern;
 
 use super::{Draft, Fallback, Ours};
-use crate::report::{Problem, Reporter};
+use crate::report::{Problem, Reporter, Subject};
 
 /// Field of the default backend.
 pub(crate) const FIELD: &str = "spec.defaultBackend";
@@ -17,6 +17,7 @@ pub(crate) fn claim(draft: &mut Draft<'_>, report: &mut Reporter) {
         let Some(backend) = ingress.default_backend() else { continue };
         let candidate = Fallback { ours: place, backend };
         if !ingress.has_rules() {
+            report.turn_to(Subject::Rest);
             stand(fallback, candidate, ours, "every request that no rule takes", report);
             continue;
         }
@@ -27,6 +28,7 @@ pub(crate) fn claim(draft: &mut Draft<'_>, report: &mut Reporter) {
                 continue;
             }
             let Some(host) = hosts.get_mut(&rule.pattern) else { continue };
+            report.turn_to(Subject::Host(rule.pattern.clone()));
             let described = match &rule.pattern {
                 HostPattern::Any => "hosts without a rule of their own".to_owned(),
                 pattern => format!("host {pattern}"),

@@ -1,53 +1,69 @@
 //! The listener: virtual hosts out of settled claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use portico_shared::ObjectRef;
-use portico_shared::ir::{CertificateName, HostPattern, INGRESS_LISTENER, Listener, VirtualHost};
+use portico_shared::ir::{CertificateName, HostPattern, Route, VirtualHost};
 
 use super::path::PathType;
-use super::route::Routes;
-use super::{Draft, Host, host};
-use crate::report::Reporter;
+use super::route::{Common, Routes};
+use super::{Draft, Fallback, Host, Ours};
+use crate::report::{Reporter, Subject};
 use crate::snapshot::Options;
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstreams, Uses};
 
-/// Builds the one listener of all Ingresses; also returns those with at least one usable rule, oldest first. What is
-/// equal to a part of the listener before is that part.
-pub(crate) fn build<'a>(
-    draft: Draft<'a>,
-    before: Option<&Listener>,
+/// A virtual host, or the route of all misses, with what it came of.
+#[derive(Debug)]
+pub(crate) struct Made<T> {
+    pub(crate) value: T,
+    /// Places of Ingresses that have a route here which requests can reach.
+    pub(crate) served: BTreeSet<usize>,
+    pub(crate) uses: Uses,
+}
+
+/// Builds the hosts of a draft, sorted by pattern. What is equal to a host before, which come sorted too, is that host.
+pub(crate) fn hosts<'a>(
+    draft: &mut Draft<'a>,
+    before: &[Arc<VirtualHost>],
     options: &'a Options,
+    common: &mut Common,
     upstreams: &mut Upstreams<'a>,
     report: &mut Reporter,
-) -> (Listener, Vec<ObjectRef>) {
-    let Draft { ours, hosts, fallback, tls_names, covering, default_certificate } = draft;
-    let mut routes = Routes::new(&ours, options, upstreams, report);
+) -> Vec<Made<Arc<VirtualHost>>> {
+    let mut routes = Routes::new(&draft.ours, options, common, upstreams, report);
+    let hosts: HashMap<HostPattern, Host<'a>> = std::mem::take(&mut draft.hosts);
     // Sorted by what is small.
     let mut hosts: Vec<_> = hosts.into_iter().map(|(pattern, host)| (pattern, Box::new(host))).collect();
     hosts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    // Both are sorted by pattern.
-    let mut before = before.map_or(&[][..], |listener| &listener.virtual_hosts).iter().peekable();
-    let hosts = hosts.into_iter().map(|(pattern, host)| {
-        while before.next_if(|other| other.pattern < pattern).is_some() {}
-        let before = before.next_if(|other| other.pattern == pattern);
-        virtual_host(&mut routes, pattern, *host, before)
-    });
-    let mut virtual_hosts = hosts.collect();
-    let fallback = match fallback {
+    let mut before = before;
+    hosts
+        .into_iter()
+        .map(|(pattern, host)| {
+            before = &before[skip(before, |other| other.pattern < pattern)..];
+            let equal = before.first().filter(|other| other.pattern == pattern);
+            routes.turn_to(Subject::Host(pattern.clone()));
+            let value = virtual_host(&mut routes, pattern, *host, equal);
+            Made { value, served: routes.served(), uses: routes.upstreams.uses() }
+        })
+        .collect()
+}
+
+/// Builds the route of all misses: of an Ingress, else the operator's.
+pub(crate) fn misses<'a>(
+    ours: &[Ours<'a>],
+    fallback: Option<Fallback<'a>>,
+    options: &'a Options,
+    common: &mut Common,
+    upstreams: &mut Upstreams<'a>,
+    report: &mut Reporter,
+) -> Made<Option<Arc<Route>>> {
+    let mut routes = Routes::new(ours, options, common, upstreams, report);
+    routes.turn_to(Subject::Rest);
+    let route = match fallback {
         Some(fallback) => Some(routes.listener_fallback(fallback)),
         None => routes.operator_fallback(),
     };
-    let certificates = place_names(tls_names, covering, &mut virtual_hosts);
-    let listener = Listener {
-        name: INGRESS_LISTENER.into(),
-        virtual_hosts,
-        fallback: fallback.map(Arc::new),
-        default_certificate,
-        certificates,
-    };
-    (listener, routes.served())
+    Made { value: route.map(Arc::new), served: routes.served(), uses: routes.upstreams.uses() }
 }
 
 fn virtual_host<'a>(
@@ -63,41 +79,33 @@ fn virtual_host<'a>(
     let claims = host.claims.iter().enumerate();
     let routes = claims.map(|(at, claim)| routes.path(&pattern, claim, host.tls, old.get(at))).collect();
     let made = VirtualHost { pattern, routes, fallback, certificate: host.certificate.map(|(name, _)| name) };
+    equal_or(before, made)
+}
+
+/// The virtual host of a name that no rule names, below a wildcard host with another certificate: an exact name goes
+/// before a wildcard, so it has the wildcard's own routes.
+pub(crate) fn named(
+    pattern: HostPattern,
+    certificate: CertificateName,
+    wildcard: &VirtualHost,
+    before: Option<&Arc<VirtualHost>>,
+) -> Arc<VirtualHost> {
+    equal_or(before, VirtualHost { pattern, certificate: Some(certificate), ..wildcard.clone() })
+}
+
+fn equal_or(before: Option<&Arc<VirtualHost>>, made: VirtualHost) -> Arc<VirtualHost> {
     match before {
         Some(before) if **before == made => before.clone(),
         _ => Arc::new(made),
     }
 }
 
-/// Places the certificates of names without a rule and returns those that serve whatever they cover.
-///
-/// That is enough for such a name, unless a wildcard host would answer it with another certificate: an exact name goes
-/// before a wildcard. It then becomes a virtual host with the wildcard's own routes.
-fn place_names(
-    names: BTreeMap<HostPattern, (CertificateName, usize)>,
-    covering: Vec<CertificateName>,
-    virtual_hosts: &mut Vec<Arc<VirtualHost>>,
-) -> Vec<CertificateName> {
-    let (mut listed, mut made) = (Vec::new(), Vec::new());
-    let find = |pattern: HostPattern| {
-        let at = virtual_hosts.binary_search_by(|host| host.pattern.cmp(&pattern)).ok()?;
-        Some(&*virtual_hosts[at])
-    };
-    for (pattern, (certificate, place)) in names {
-        let wildcard = host::wildcard_above(&pattern).and_then(find);
-        match wildcard.filter(|host| host.certificate.as_ref().is_some_and(|other| *other != certificate)) {
-            Some(wildcard) => {
-                made.push(Arc::new(VirtualHost { pattern, certificate: Some(certificate), ..wildcard.clone() }));
-            }
-            None => listed.push((place, certificate)),
-        }
+/// Number of leading items of a sorted slice that are `less`. Near ones are found in few steps, far ones in not many.
+pub(crate) fn skip<T>(items: &[T], less: impl Fn(&T) -> bool) -> usize {
+    let mut reach = 1;
+    while items.get(reach - 1).is_some_and(&less) {
+        reach *= 2;
     }
-    if !made.is_empty() {
-        virtual_hosts.extend(made);
-        virtual_hosts.sort_unstable_by(|a, b| a.pattern.cmp(&b.pattern));
-    }
-    listed.sort();
-    let mut seen = BTreeSet::new();
-    let all = listed.into_iter().map(|(_, certificate)| certificate).chain(covering);
-    all.filter(|certificate| seen.insert(certificate.clone())).collect()
+    let from = reach / 2;
+    from + items[from..items.len().min(reach)].partition_point(less)
 }

@@ -12,22 +12,27 @@ pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod tls;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{HTTPIngressRuleValue, Ingress, IngressBackend};
 use portico_shared::ir::{CertificateName, HostPattern};
 use portico_shared::{Code, ObjectRef};
 
 use crate::annotation::{self, RouteSettings, Settings};
-use crate::report::{Problem, Reporter};
+use crate::report::{Problem, Reporter, Subject};
 use crate::snapshot::Object;
 use path::PathKey;
 
 /// What the passes have settled so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Draft<'a> {
-    /// Our Ingresses, oldest first; passes name one by its place here.
+    /// Which hosts this is about.
+    pub(crate) scope: &'a Scope,
+    /// Ingresses of ours that ask for something there, oldest first; passes name one by its place here.
     pub(crate) ours: Vec<Ours<'a>>,
+    /// Of wildcard hosts that this is not about, but that stand above names of it, the oldest Ingress.
+    pub(crate) owners: &'a HashMap<HostPattern, &'a ObjectRef>,
     /// Hosts that rules name.
     pub(crate) hosts: HashMap<HostPattern, Host<'a>>,
     /// The default backend of all misses.
@@ -40,10 +45,35 @@ pub(crate) struct Draft<'a> {
     pub(crate) default_certificate: Option<CertificateName>,
 }
 
+impl<'a> Draft<'a> {
+    pub(crate) fn new(scope: &'a Scope, owners: &'a HashMap<HostPattern, &'a ObjectRef>, ours: Vec<Ours<'a>>) -> Self {
+        let (hosts, fallback, tls_names, covering, default_certificate) = Default::default();
+        Self { scope, ours, owners, hosts, fallback, tls_names, covering, default_certificate }
+    }
+}
+
+/// Which hosts a compile is about. Of what an Ingress asks for on any other nothing is made or said.
+#[derive(Debug, Default)]
+pub(crate) enum Scope {
+    #[default]
+    Whole,
+    Hosts(HashSet<HostPattern>),
+}
+
+impl Scope {
+    /// Whether a host is in it.
+    pub(crate) fn holds(&self, pattern: &HostPattern) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Hosts(hosts) => hosts.contains(pattern),
+        }
+    }
+}
+
 /// An Ingress of ours, annotations and hosts read.
 #[derive(Debug)]
 pub(crate) struct Ours<'a> {
-    pub(crate) object: &'a Object<Ingress>,
+    pub(crate) object: &'a Arc<Object<Ingress>>,
     pub(crate) settings: Settings<RouteSettings>,
     /// Rules whose host can be used.
     pub(crate) rules: Vec<Rule<'a>>,
@@ -121,15 +151,36 @@ impl<'a> Ours<'a> {
 
     /// Whether the Ingress has rules, usable or not.
     pub(crate) fn has_rules(&self) -> bool {
-        self.object.value.spec.as_ref().and_then(|spec| spec.rules.as_ref()).is_some_and(|rules| !rules.is_empty())
+        has_rules(&self.object.value)
     }
 }
 
-/// Reads annotations and hosts of our Ingresses, keeping their order.
-pub(crate) fn read<'a>(objects: Vec<&'a Object<Ingress>>, report: &mut Reporter) -> Draft<'a> {
-    let ours = objects
+/// Whether an Ingress has rules, usable or not.
+pub(crate) fn has_rules(ingress: &Ingress) -> bool {
+    ingress.spec.as_ref().and_then(|spec| spec.rules.as_ref()).is_some_and(|rules| !rules.is_empty())
+}
+
+/// Hosts that rules of an Ingress name, as far as they can be used.
+pub(crate) fn ruled(ingress: &Ingress) -> impl Iterator<Item = HostPattern> {
+    let rules = ingress.spec.iter().flat_map(|spec| spec.rules.iter().flatten());
+    rules.filter_map(|rule| host::of_rule(rule.host.as_deref().unwrap_or_default()).ok())
+}
+
+/// Names that TLS entries of an Ingress list, as far as they can be used.
+pub(crate) fn listed(ingress: &Ingress) -> impl Iterator<Item = HostPattern> {
+    let entries = ingress.spec.iter().flat_map(|spec| spec.tls.iter().flatten());
+    entries.flat_map(|entry| entry.hosts.iter().flatten()).filter_map(|name| host::of_tls(name).ok())
+}
+
+/// Reads annotations and hosts of Ingresses, keeping their order.
+pub(crate) fn read<'a>(
+    objects: impl IntoIterator<Item = &'a Arc<Object<Ingress>>>,
+    report: &mut Reporter,
+) -> Vec<Ours<'a>> {
+    objects
         .into_iter()
         .map(|object| {
+            report.turn_to(Subject::Ingress(object.key()));
             let settings = annotation::read_ingress(object, report);
             let ours = Ours { object, settings, rules: read_rules(object, report) };
             if !ours.has_rules() && ours.default_backend().is_none() {
@@ -139,8 +190,7 @@ pub(crate) fn read<'a>(objects: Vec<&'a Object<Ingress>>, report: &mut Reporter)
             }
             ours
         })
-        .collect();
-    Draft { ours, ..Draft::default() }
+        .collect()
 }
 
 fn read_rules<'a>(object: &'a Object<Ingress>, report: &mut Reporter) -> Vec<Rule<'a>> {

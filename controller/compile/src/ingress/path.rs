@@ -46,6 +46,11 @@ pub(crate) struct PathKey {
 pub(crate) struct Paths(HashSet<Arc<str>>);
 
 impl Paths {
+    /// Drops what nothing has any more.
+    pub(crate) fn prune(&mut self) {
+        self.0.retain(|path| Arc::strong_count(path) > 1);
+    }
+
     fn one(&mut self, path: &str) -> Arc<str> {
         if let Some(known) = self.0.get(path) {
             return known.clone();

@@ -1,6 +1,6 @@
 //! Routes: a claim with its backend resolved and its policies set. What many routes have in common they share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use portico_shared::ir::{Action, HostPattern, Matcher, PathMatch, Route, RouteName, policy};
@@ -8,8 +8,9 @@ use portico_shared::{Code, Kind, ObjectRef, Origin};
 
 use k8s_openapi::api::networking::v1::IngressBackend;
 
+use super::path::Paths;
 use super::{Claim, Fallback, Ours, default_backend, name};
-use crate::report::{Problem, Reporter, quote};
+use crate::report::{Problem, Reporter, Subject, quote};
 use crate::service::PortReference;
 use crate::snapshot::Options;
 use crate::upstream::{Failure, Reference, Upstreams};
@@ -18,23 +19,44 @@ use crate::upstream::{Failure, Reference, Upstreams};
 pub(super) struct Routes<'r, 'a> {
     ours: &'r [Ours<'a>],
     options: &'a Options,
-    upstreams: &'r mut Upstreams<'a>,
+    common: &'r mut Common,
+    pub(super) upstreams: &'r mut Upstreams<'a>,
     report: &'r mut Reporter,
-    served: Vec<bool>,
+    served: BTreeSet<usize>,
+}
+
+/// What many routes have in common, of this compile and those before.
+#[derive(Debug, Default)]
+pub(crate) struct Common {
     /// Fields of claims by the places of rule and path.
     fields: HashMap<(usize, usize), Arc<str>>,
     policies: HashSet<Arc<policy::Policies>>,
+    pub(crate) paths: Paths,
+}
+
+impl Common {
+    /// Drops what no route has any more.
+    pub(crate) fn prune(&mut self) {
+        self.fields.retain(|_, field| Arc::strong_count(field) > 1);
+        self.policies.retain(|policies| Arc::strong_count(policies) > 1);
+        self.paths.prune();
+    }
 }
 
 impl<'r, 'a> Routes<'r, 'a> {
     pub(super) fn new(
         ours: &'r [Ours<'a>],
         options: &'a Options,
+        common: &'r mut Common,
         upstreams: &'r mut Upstreams<'a>,
         report: &'r mut Reporter,
     ) -> Self {
-        let (fields, policies) = Default::default();
-        Self { ours, options, upstreams, report, served: vec![false; ours.len()], fields, policies }
+        Self { ours, options, common, upstreams, report, served: BTreeSet::new() }
+    }
+
+    /// Files what comes next under another part.
+    pub(super) fn turn_to(&mut self, subject: Subject) {
+        self.report.turn_to(subject);
     }
 
     /// The route of a path.
@@ -46,8 +68,10 @@ impl<'r, 'a> Routes<'r, 'a> {
         before: Option<&Arc<Route>>,
     ) -> Arc<Route> {
         let ingress = self.ours[claim.ours].reference();
-        let field = self.fields.entry((claim.rule, claim.path)).or_insert_with(|| claim.field().into()).clone();
-        self.served[claim.ours] |= !claim.shadowed;
+        let field = self.common.fields.entry((claim.rule, claim.path)).or_insert_with(|| claim.field().into()).clone();
+        if !claim.shadowed {
+            self.served.insert(claim.ours);
+        }
         let matcher = Matcher::path(claim.key.matcher());
         let action = self.action(claim.ours, || format!("{field}.backend"), claim.backend);
         let policies = self.policies(claim.ours, tls);
@@ -86,7 +110,7 @@ impl<'r, 'a> Routes<'r, 'a> {
         let key = &backend.service;
         let service = ObjectRef::new(Kind::Service, &key.namespace, &key.name);
         let reference = Reference { namespace: &key.namespace, service: &key.name, port: backend.into() };
-        let action = match self.upstreams.resolve(reference, self.report) {
+        let action = match self.upstreams.resolve(reference) {
             Ok(upstream) => Action::Forward(self.upstreams.take(upstream)),
             Err(failure) => {
                 let unavailable = match failure {
@@ -111,14 +135,13 @@ impl<'r, 'a> Routes<'r, 'a> {
         })
     }
 
-    /// Ingresses with at least one route that requests can reach, oldest first.
-    pub(super) fn served(self) -> Vec<ObjectRef> {
-        let served = self.ours.iter().zip(self.served).filter(|(_, served)| *served);
-        served.map(|(ingress, _)| ingress.reference().clone()).collect()
+    /// Places of Ingresses with a route that requests can reach, of those made since the last call.
+    pub(super) fn served(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.served)
     }
 
     fn default_route(&mut self, fallback: Fallback<'a>, name: RouteName, tls: bool) -> Route {
-        self.served[fallback.ours] = true;
+        self.served.insert(fallback.ours);
         Route {
             name,
             matcher: everything(),
@@ -134,7 +157,7 @@ impl<'r, 'a> Routes<'r, 'a> {
         let resolved = match referenced(backend) {
             Ok((service, port)) => {
                 let reference = Reference { namespace: ingress.namespace(), service, port };
-                self.upstreams.resolve(reference, self.report).map_err(|failure| match failure {
+                self.upstreams.resolve(reference).map_err(|failure| match failure {
                     Failure::Reference(problem) => Failure::Reference(problem.under("service")),
                     reported @ Failure::Upstream(_) => reported,
                 })
@@ -166,11 +189,11 @@ impl<'r, 'a> Routes<'r, 'a> {
             https_redirect: redirect.then_some(policy::HttpsRedirect { port: self.options.https_port }),
             strict_transport_security: self.options.strict_transport_security,
         };
-        if let Some(known) = self.policies.get(&policies) {
+        if let Some(known) = self.common.policies.get(&policies) {
             return known.clone();
         }
         let policies = Arc::new(policies);
-        self.policies.insert(policies.clone());
+        self.common.policies.insert(policies.clone());
         policies
     }
 }

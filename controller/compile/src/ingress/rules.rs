@@ -6,22 +6,22 @@ use portico_shared::ir::HostPattern;
 use super::path::{PathKey, Paths};
 use super::{Claim, Draft, Host, Ours, Rule};
 use crate::conflict;
-use crate::report::{Problem, Reporter};
+use crate::report::{Problem, Reporter, Subject};
 use crate::snapshot::HostOwnership;
 
 /// Gathers the hosts of all rules with their claims. The oldest Ingress with a rule for a host owns it.
-pub(crate) fn claim(draft: &mut Draft<'_>, ownership: HostOwnership, report: &mut Reporter) {
-    let Draft { ours, hosts, .. } = draft;
+pub(crate) fn claim(draft: &mut Draft<'_>, ownership: HostOwnership, paths: &mut Paths, report: &mut Reporter) {
+    let Draft { scope, ours, hosts, .. } = draft;
     hosts.reserve(ours.iter().map(|ingress| ingress.rules.len()).sum());
-    let mut paths = Paths::default();
     for (place, ingress) in ours.iter().enumerate() {
-        for rule in &ingress.rules {
+        for rule in ingress.rules.iter().filter(|rule| scope.holds(&rule.pattern)) {
+            report.turn_to(Subject::Host(rule.pattern.clone()));
             let host = hosts.entry(rule.pattern.clone()).or_insert_with(|| Host::new(place));
             let owner = &ours[host.owner];
             if ownership == HostOwnership::Namespace && owner.namespace() != ingress.namespace() {
                 report.add(ingress.object, owned_elsewhere(rule, owner));
             } else {
-                claim_paths(place, ingress, rule, host, &mut paths, report);
+                claim_paths(place, ingress, rule, host, paths, report);
             }
         }
     }

@@ -10,14 +10,16 @@ use k8s_openapi::api::networking::v1::IngressTLS;
 use portico_shared::ir::{Certificate, CertificateName, HostPattern};
 use portico_shared::{Code, Kind, ObjectRef};
 
-use super::{Draft, Host, Ours, host};
+use super::{Draft, Host, Ours, Scope, host};
 use crate::certificate::{Certificates, Lookup};
-use crate::report::{Problem, Reporter, quote};
+use crate::report::{Problem, Reporter, Subject, quote};
 use crate::snapshot::Key;
 
 /// The TLS pass over all Ingresses.
 struct Pass<'p, 'a, 's> {
+    scope: &'p Scope,
     ours: &'p [Ours<'a>],
+    owners: &'p HashMap<HostPattern, &'a ObjectRef>,
     hosts: &'p mut HashMap<HostPattern, Host<'a>>,
     tls_names: &'p mut BTreeMap<HostPattern, (CertificateName, usize)>,
     covering: &'p mut Vec<CertificateName>,
@@ -36,11 +38,12 @@ struct Entry<'e> {
 
 /// Gives hosts their certificates, and gathers those for names that no rule names.
 pub(crate) fn claim(draft: &mut Draft<'_>, certificates: &mut Certificates<'_>, report: &mut Reporter) {
-    let Draft { ours, hosts, tls_names, covering, .. } = draft;
-    let mut pass = Pass { ours, hosts, tls_names, covering, certificates, report };
+    let Draft { scope, ours, owners, hosts, tls_names, covering, .. } = draft;
+    let mut pass = Pass { scope, ours, owners, hosts, tls_names, covering, certificates, report };
     for (place, ingress) in ours.iter().enumerate() {
         let entries = ingress.object.value.spec.as_ref().and_then(|spec| spec.tls.as_deref()).unwrap_or_default();
         for (index, entry) in entries.iter().enumerate() {
+            pass.report.turn_to(Subject::Ingress(ingress.object.key()));
             let certificate = pass.find(ingress, index, entry);
             let claimed = Entry { place, index, certificate: certificate.as_ref() };
             match entry.hosts.as_deref() {
@@ -63,9 +66,10 @@ pub(crate) fn claim_default(
     report: &mut Reporter,
 ) {
     let Some(key) = key else { return };
+    report.turn_to(Subject::Rest);
     let reason = match certificates.find(key, report) {
         Lookup::Usable(certificate) => {
-            draft.default_certificate = Some(certificates.take(&certificate, report));
+            draft.default_certificate = Some(certificates.take(&certificate));
             return;
         }
         Lookup::Missing => "does not exist",
@@ -76,7 +80,7 @@ pub(crate) fn claim_default(
     report.add_missing(ObjectRef::new(Kind::Secret, &key.namespace, &key.name), problem);
 }
 
-impl Pass<'_, '_, '_> {
+impl<'a> Pass<'_, 'a, '_> {
     /// The entry's certificate; what is wrong is reported.
     fn find(&mut self, ingress: &Ours<'_>, index: usize, entry: &IngressTLS) -> Option<Arc<Certificate>> {
         let name = entry.secret_name.as_deref().filter(|name| !name.is_empty())?;
@@ -111,12 +115,16 @@ impl Pass<'_, '_, '_> {
             Ok(pattern) => pattern,
             Err(message) => {
                 let problem = Problem::error(Code::ObjectInvalid, field, format!("{message}; it is left out"));
+                self.report.turn_to(Subject::Ingress(object.key()));
                 return self.report.add(object, problem.hint("write a DNS name in lower case, or *. before one"));
             }
         };
-        let governing = host::wildcard_above(&pattern).and_then(|wildcard| self.hosts.get(&wildcard));
-        let owner = self.hosts.get(&pattern).or(governing).map(|host| &ours[host.owner]);
-        if let Some(owner) = owner.filter(|owner| owner.namespace() != ours[entry.place].namespace()) {
+        if !self.scope.holds(&pattern) {
+            return;
+        }
+        self.report.turn_to(Subject::Host(pattern.clone()));
+        let owner = self.owner(&pattern).or_else(|| self.owner(&host::wildcard_above(&pattern)?));
+        if let Some(owner) = owner.filter(|owner| *owner.namespace != *ours[entry.place].namespace()) {
             return self.report.add(object, owned_elsewhere(&pattern, owner, field));
         }
         if let Some(host) = self.hosts.get_mut(&pattern) {
@@ -145,8 +153,9 @@ impl Pass<'_, '_, '_> {
             if entry.certificate.is_some_and(|certificate| !covers(certificate)) {
                 continue;
             }
+            self.report.turn_to(Subject::Host(rule.pattern.clone()));
             if owner.namespace() != ingress.namespace() {
-                let problem = owned_elsewhere(&rule.pattern, owner, field.clone());
+                let problem = owned_elsewhere(&rule.pattern, owner.reference(), field.clone());
                 self.report.add(ingress.object, problem);
                 continue;
             }
@@ -158,9 +167,14 @@ impl Pass<'_, '_, '_> {
             }
         }
         if let (true, Some(certificate)) = (covering, entry.certificate) {
-            let name = self.certificates.take(certificate, self.report);
-            self.covering.push(name);
+            self.covering.push(self.certificates.take(certificate));
         }
+    }
+
+    /// The oldest Ingress with a rule for a host.
+    fn owner(&self, pattern: &HostPattern) -> Option<&'a ObjectRef> {
+        let here = self.hosts.get(pattern).map(|host| self.ours[host.owner].reference());
+        here.or_else(|| self.owners.get(pattern).copied())
     }
 
     /// Gives a name its certificate, unless an older entry did.
@@ -180,7 +194,7 @@ impl Pass<'_, '_, '_> {
             }
             return;
         }
-        let named = (self.certificates.take(certificate, self.report), entry.place);
+        let named = (self.certificates.take(certificate), entry.place);
         match self.hosts.get_mut(pattern) {
             Some(host) => host.certificate = Some(named),
             None => drop(self.tls_names.insert(pattern.clone(), named)),
@@ -188,11 +202,10 @@ impl Pass<'_, '_, '_> {
     }
 }
 
-fn owned_elsewhere(pattern: &HostPattern, owner: &Ours<'_>, field: String) -> Problem {
+fn owned_elsewhere(pattern: &HostPattern, owner: &ObjectRef, field: String) -> Problem {
     let message = format!(
-        "host {pattern} belongs to namespace {}, by {}; its certificate comes from there only",
-        owner.namespace(),
-        owner.reference()
+        "host {pattern} belongs to namespace {}, by {owner}; its certificate comes from there only",
+        owner.namespace
     );
     Problem::warning(Code::HostConflict, field, message).hint("put the TLS entry into an Ingress of that namespace")
 }

@@ -39,10 +39,14 @@ pub(crate) struct CanaryKey {
     pub(crate) der: Vec<u8>,
 }
 
+/// Any object.
+pub(crate) fn object() -> impl Strategy<Value = AnyObject> {
+    prop_oneof![5 => ingress(), 1 => class(), 3 => service(), 3 => slice(), 2 => secret()]
+}
+
 /// Objects, each identity once.
 pub(crate) fn objects() -> impl Strategy<Value = Vec<AnyObject>> {
-    let object = prop_oneof![5 => ingress(), 1 => class(), 3 => service(), 3 => slice(), 2 => secret()];
-    vec(object, 0..24).prop_map(|objects| {
+    vec(object(), 0..24).prop_map(|objects| {
         let mut seen = BTreeSet::new();
         objects.into_iter().filter(|object| seen.insert(object.reference().clone())).collect()
     })
@@ -55,8 +59,8 @@ pub(crate) fn verified_upstream() -> [AnyObject; 2] {
     let annotations = json!({ "portico.dev/upstream-protocol": "https", "portico.dev/upstream-ca": "web" });
     let service = json!({ "metadata": { "annotations": annotations }, "spec": { "ports": [{ "port": 443 }] } });
     [
-        AnyObject::Ingress(object::<Ingress>(Kind::Ingress, "shop", "verified", ingress)),
-        AnyObject::Service(object::<Service>(Kind::Service, "shop", "verified", service)),
+        AnyObject::Ingress(read::<Ingress>(Kind::Ingress, "shop", "verified", ingress)),
+        AnyObject::Service(read::<Service>(Kind::Service, "shop", "verified", service)),
     ]
 }
 
@@ -80,7 +84,7 @@ pub(crate) fn options() -> impl Strategy<Value = Options> {
 }
 
 /// An object that is what `value` says; metadata is added.
-fn object<T: DeserializeOwned>(kind: Kind, namespace: &str, name: &str, mut value: Value) -> Arc<Object<T>> {
+fn read<T: DeserializeOwned>(kind: Kind, namespace: &str, name: &str, mut value: Value) -> Arc<Object<T>> {
     value["metadata"]["name"] = name.into();
     value["metadata"]["namespace"] = namespace.into();
     let value = serde_json::from_value(value).unwrap();
@@ -127,7 +131,7 @@ fn ingress() -> impl Strategy<Value = AnyObject> {
             let metadata = json!({ "creationTimestamp": created, "annotations": annotations });
             let value =
                 json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec });
-            AnyObject::Ingress(object::<Ingress>(Kind::Ingress, namespace, name, value))
+            AnyObject::Ingress(read::<Ingress>(Kind::Ingress, namespace, name, value))
         },
     )
 }
@@ -166,7 +170,7 @@ fn class() -> impl Strategy<Value = AnyObject> {
         .prop_map(|(name, controller, default)| {
             let annotations = json!({ "ingressclass.kubernetes.io/is-default-class": default.to_string() });
             let value = json!({ "metadata": { "annotations": annotations }, "spec": { "controller": controller } });
-            AnyObject::IngressClass(object::<IngressClass>(Kind::IngressClass, "", name, value))
+            AnyObject::IngressClass(read::<IngressClass>(Kind::IngressClass, "", name, value))
         })
 }
 
@@ -202,7 +206,7 @@ fn service() -> impl Strategy<Value = AnyObject> {
     ]);
     (namespace(), name(), annotations, option::weighted(0.95, spec)).prop_map(|(namespace, name, annotations, spec)| {
         let value = json!({ "metadata": { "annotations": annotations }, "spec": spec });
-        AnyObject::Service(object::<Service>(Kind::Service, namespace, name, value))
+        AnyObject::Service(read::<Service>(Kind::Service, namespace, name, value))
     })
 }
 
@@ -237,8 +241,8 @@ fn slice() -> impl Strategy<Value = AnyObject> {
                 "endpoints": endpoints,
             });
             let name = format!("{service}-{number}");
-            let read = object::<EndpointSlice>(Kind::EndpointSlice, namespace, &name, value);
-            let Object { reference, value, spans } = Arc::unwrap_or_clone(read);
+            let slice = read::<EndpointSlice>(Kind::EndpointSlice, namespace, &name, value);
+            let Object { reference, value, spans } = Arc::unwrap_or_clone(slice);
             AnyObject::EndpointSlice(Arc::new(Object { reference, value: Slice::new(value), spans }))
         },
     )
@@ -253,7 +257,7 @@ fn secret() -> impl Strategy<Value = AnyObject> {
     (namespace(), name(), data).prop_map(|(namespace, name, (certificate, key, authorities))| {
         let data = [("tls.crt", certificate), ("tls.key", key), ("ca.crt", authorities)];
         let data = data.into_iter().filter_map(|(key, text)| Some((key.to_owned(), ByteString(text?.into_bytes()))));
-        let secret = object::<Secret>(Kind::Secret, namespace, name, json!({}));
+        let secret = read::<Secret>(Kind::Secret, namespace, name, json!({}));
         let value = Secret { data: Some(data.collect()), ..secret.value.clone() };
         AnyObject::Secret(Arc::new(Object { reference: secret.reference.clone(), value, spans: None }))
     })

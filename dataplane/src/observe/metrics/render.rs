@@ -39,7 +39,7 @@ impl Collector for Metrics {
 type Cell<T> = fn(&WorkerMetrics) -> &T;
 
 /// Counters without labels: name, help, cell.
-const COUNTERS: [(&str, &str, Cell<Counter>); 12] = [
+const COUNTERS: [(&str, &str, Cell<Counter>); 13] = [
     ("portico_connections_handed_over", "Connections given to a less loaded worker", |w| &w.connections_handed_over),
     ("portico_tls_handshake_failures", "TLS handshakes failed", |w| &w.tls_failures),
     ("portico_proxy_protocol_errors", "PROXY protocol headers missing or refused", |w| &w.proxy_protocol_errors),
@@ -53,6 +53,7 @@ const COUNTERS: [(&str, &str, Cell<Counter>); 12] = [
         &w.retry_budget_exhausted
     }),
     ("portico_upstream_ejections", "Endpoints ejected for a while", |w| &w.ejections),
+    ("portico_upstream_answers_broken", "Answers that ended before their end", |w| &w.answers_broken),
     ("portico_upstream_interim_dropped", "Informational responses not passed on", |w| &w.interim_dropped),
 ];
 
@@ -156,6 +157,7 @@ impl Metrics {
 
     fn swaps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (generation, certificate_errors, swap) = self.table.totals();
+        gauge(encoder, "portico_tables_live", "Routing tables in memory", self.table.live())?;
         gauge(encoder, "portico_table_generation", "Generation of the routing table served", generation)?;
         let help = "Certificates of the table that the TLS provider refused";
         gauge(encoder, "portico_table_certificate_errors", help, certificate_errors)?;

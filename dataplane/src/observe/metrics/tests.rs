@@ -154,10 +154,16 @@ fn routes_gone_from_the_table_are_forgotten_once_nobody_holds_them() {
 #[test]
 fn swaps_are_counted() {
     let metrics = Metrics::new(1);
-    metrics.table().published(7, Duration::from_millis(2), 1);
+    let first = Arc::new(table("one", "one", &RoutingTable::empty()));
+    metrics.table().published(&first, Duration::from_millis(2), 1);
     let text = rendered(&metrics);
-    assert_eq!(value(&text, "portico_table_generation"), Some(7.0));
+    assert_eq!(value(&text, "portico_table_generation"), Some(1.0));
     assert_eq!(value(&text, "portico_table_certificate_errors"), Some(1.0));
     assert_eq!(value(&text, "portico_table_publishes_total"), Some(1.0));
     assert_eq!(value(&text, r#"portico_table_swap_seconds_count"#), Some(1.0));
+    let second = Arc::new(table("two", "two", &first));
+    metrics.table().published(&second, Duration::from_millis(2), 0);
+    assert_eq!(value(&rendered(&metrics), "portico_tables_live"), Some(2.0));
+    drop(first);
+    assert_eq!(value(&rendered(&metrics), "portico_tables_live"), Some(1.0));
 }

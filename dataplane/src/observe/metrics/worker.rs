@@ -63,6 +63,8 @@ pub struct WorkerMetrics {
     pub upgrades_active: Gauge,
     /// Informational responses of upstreams that were not passed on.
     pub interim_dropped: Counter,
+    /// Answers that an upstream broke off, or that it had to be given up on, after their heads had been passed on.
+    pub answers_broken: Counter,
     /// Panics caught, each of which ended one connection.
     pub panics: Counter,
     unmatched: Arc<RouteMetrics>,
@@ -95,6 +97,7 @@ impl Default for WorkerMetrics {
             first_requests: Convergence::default(),
             upgrades_active: Gauge::default(),
             interim_dropped: Counter::default(),
+            answers_broken: Counter::default(),
             panics: Counter::default(),
             unmatched: Arc::default(),
             routes: Mutex::default(),

@@ -76,6 +76,9 @@ impl Download {
     /// The upstream has said everything: its connection may serve the next request.
     fn end(&mut self) {
         self.exchange.complete = true;
+        if let Some(upload) = &self.exchange.upload {
+            upload.drain();
+        }
         if let Some(lease) = self.lease.take() {
             let sent = self.exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_some());
             lease.finish(sent);
@@ -105,6 +108,7 @@ impl Download {
     fn fail(&mut self, error: BodyError, fault: ProxyError) -> Polled {
         let fault = self.exchange.upload.as_ref().and_then(|upload| upload.fault()).unwrap_or(fault);
         self.exchange.error = Some(fault);
+        self.exchange.downstream().worker.metrics.answers_broken.inc();
         if self.until_close {
             self.exchange.downstream().activity.break_off();
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::super::context::{Busy, Downstream};
 use super::super::error::ProxyError;
@@ -63,6 +63,8 @@ pub(crate) struct Upload {
     moved: Cell<Instant>,
     fault: Cell<Option<ProxyError>>,
     answered: Cell<bool>,
+    /// Most octets of the whole body, once the response is over.
+    drained: Cell<Option<u64>>,
     /// Time spent waiting for the client; time that the upstream takes is not the client's.
     waited: Cell<Duration>,
     stream: RefCell<Stream>,
@@ -72,12 +74,19 @@ pub(crate) struct Upload {
 
 #[derive(Debug)]
 struct Stream {
-    body: Incoming,
+    /// `None` once the client is not listened to any more.
+    body: Option<Incoming>,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     /// What was handed on so far, while it may have to be sent again.
     record: Option<Vec<Bytes>>,
     /// What has to be sent again, last first.
     again: Vec<Bytes>,
+}
+
+impl Stream {
+    fn is_end(&self) -> bool {
+        self.again.is_empty() && self.body.as_ref().is_some_and(Body::is_end_stream)
+    }
 }
 
 impl RequestBody {
@@ -93,8 +102,9 @@ impl RequestBody {
             moved: Cell::new(Instant::now()),
             fault: Cell::new(None),
             answered: Cell::new(false),
+            drained: Cell::new(None),
             waited: Cell::new(Duration::ZERO),
-            stream: RefCell::new(Stream { body, waiting: None, record: None, again: Vec::new() }),
+            stream: RefCell::new(Stream { body: Some(body), waiting: None, record: None, again: Vec::new() }),
             busy: RefCell::new(Some(Busy::new(downstream))),
         }))
     }
@@ -141,6 +151,32 @@ impl Upload {
     pub(crate) fn answer(&self) {
         self.answered.set(true);
         self.stream.borrow_mut().record = None;
+    }
+
+    /// The response is over before the body: what is still to come has [`DRAIN_TIME`] and [`MOST_DRAINED`] octets, for the
+    /// sake of clients that read nothing before they have sent everything. Then their connection ends.
+    pub(crate) fn drain(self: &Rc<Self>) {
+        if self.ended.get().is_some() || self.drained.get().is_some() {
+            return;
+        }
+        self.drained.set(Some(self.octets() + MOST_DRAINED));
+        let upload = Rc::downgrade(self);
+        tokio::task::spawn_local(async move {
+            sleep(DRAIN_TIME).await;
+            if let Some(upload) = upload.upgrade() {
+                upload.cut();
+            }
+        });
+    }
+
+    /// Hears the client no more, which ends its connection once the response is out, and tells the upstream's at once.
+    fn cut(&self) {
+        let stream = &mut *self.stream.borrow_mut();
+        stream.body = None;
+        self.busy.replace(None);
+        if let Some((_, sleep)) = &mut stream.waiting {
+            sleep.as_mut().reset(Instant::now());
+        }
     }
 
     /// Remembers what is handed on from here, up to [`MOST_RECORDED`] octets.
@@ -201,7 +237,10 @@ impl Upload {
         if let Some(data) = stream.again.pop() {
             return self.pass(stream, Frame::data(data));
         }
-        let polled = Pin::new(&mut stream.body).poll_frame(cx);
+        let Some(body) = &mut stream.body else {
+            return Poll::Ready(Some(Err(BodyError::Downstream)));
+        };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
         if polled.is_pending() {
             return self.poll_waiting(stream, cx);
         }
@@ -211,7 +250,7 @@ impl Upload {
         match ready!(polled) {
             Some(Ok(frame)) => self.pass(stream, frame),
             Some(Err(_)) => self.fail(ProxyError::BodyBroken, BodyError::Downstream),
-            None if self.rules.marked && !stream.body.is_end_stream() => {
+            None if self.rules.marked && !body.is_end_stream() => {
                 self.fail(ProxyError::BodyBroken, BodyError::Downstream)
             }
             None => {
@@ -244,11 +283,15 @@ impl Upload {
         if self.rules.most.is_some_and(|most| self.octets() > most) {
             return self.fail(ProxyError::BodyTooLarge, BodyError::Limit(ProxyError::BodyTooLarge));
         }
+        if self.drained.get().is_some_and(|most| self.octets() > most) {
+            stream.body = None;
+            return Poll::Ready(Some(Err(BodyError::Downstream)));
+        }
         if self.too_slow(self.waited.get()) {
             return self.late(Limit::BodyRate);
         }
         self.moved.set(Instant::now());
-        if stream.again.is_empty() && stream.body.is_end_stream() {
+        if stream.is_end() {
             self.end();
         }
         Poll::Ready(Some(Ok(frame)))
@@ -257,7 +300,7 @@ impl Upload {
     fn size_hint(&self) -> SizeHint {
         let stream = self.stream.borrow();
         let again: u64 = stream.again.iter().map(|data| data.len() as u64).sum();
-        let rest = stream.body.size_hint();
+        let rest = stream.body.as_ref().map_or_else(SizeHint::new, Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + again);
         if let Some(upper) = rest.upper() {
@@ -267,8 +310,7 @@ impl Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        let stream = self.stream.borrow();
-        stream.again.is_empty() && stream.body.is_end_stream()
+        self.stream.borrow().is_end()
     }
 }
 
@@ -291,6 +333,12 @@ impl Body for RequestBody {
         self.upload().map_or_else(|| SizeHint::with_exact(0), |upload| upload.size_hint())
     }
 }
+
+/// Longest time for what a client still sends after the whole response.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Most octets of it.
+const MOST_DRAINED: u64 = 64 * 1024;
 
 /// Most octets of a request body that are kept for sending it again.
 const MOST_RECORDED: u64 = 64 * 1024;

@@ -1,0 +1,60 @@
+//! A fast upstream: answers every request head with the same octets, as many connections as come.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// A listening upstream; dropping it closes port and connections.
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Backend {
+    /// Answers 200 with a body of that many octets.
+    pub(crate) async fn start(body: usize) -> Self {
+        Self::closing(body, Duration::from_secs(3600)).await
+    }
+
+    /// The same, and closes connections that say nothing for that long.
+    pub(crate) async fn closing(body: usize, idle: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body));
+        let answer: Arc<[u8]> = text.into_bytes().into();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, answer.clone(), idle));
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self { address, task }
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(mut stream: TcpStream, answer: Arc<[u8]>, idle: Duration) {
+    let _ = stream.set_nodelay(true);
+    let (mut read, mut chunk) = (Vec::new(), vec![0; 8192]);
+    loop {
+        let Ok(Ok(length @ 1..)) = timeout(idle, stream.read(&mut chunk)).await else { return };
+        read.extend_from_slice(&chunk[..length]);
+        while let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+            read.drain(..end + 4);
+            if stream.write_all(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}
