@@ -30,8 +30,12 @@ fn main() {
     if std::env::var_os(HOST).is_some() {
         return runtime.block_on(host::run());
     }
-    if std::env::args().any(|argument| argument == "--list") {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--list") {
         return println!("storm: test");
+    }
+    if arguments.iter().any(|argument| !argument.starts_with('-') && !"storm".contains(argument.as_str())) {
+        return println!("storm: not asked for");
     }
     // What cannot be opened here is left out: half a thousand are for upstreams and the rest of the process.
     let count = usize::try_from(files).unwrap_or(usize::MAX).saturating_sub(500).min(10_000);
