@@ -206,7 +206,8 @@ pub struct Overload {
     pub refuse: u32,
     /// From here on nobody is accepted, and clients that take nothing for a second are cut. Default 95.
     pub accept_off: u32,
-    /// How late a worker may be before it refuses every third request with 503; zero never does. Default 500 ms.
+    /// How late a worker may be, three times in a row, before it refuses every third request with 503; zero never does.
+    /// Default 500 ms.
     pub lateness: Duration,
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::backend::Backend;
 use crate::load::{Load, Shape};
 use crate::row::Figures;
-use crate::stage::{HOST, serve};
+use crate::stage::{HOST, setup, site};
 
 /// Processes that clients are spread over: one alone has not the descriptors.
 const PROCESSES: usize = 4;
@@ -20,7 +20,8 @@ const PROCESSES: usize = 4;
 pub(crate) async fn reconnect() -> Figures {
     let clients = std::env::var("CROWD").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000_usize);
     let backend = Backend::start(2).await;
-    let mut portico = serve(&[backend.address], &["--workers", "2", "--tls-handshake-timeout", "60s"]).await;
+    let flags = ["--tls-handshake-timeout", "60s", "--first-byte-timeout", "60s"];
+    let mut portico = setup().manifests(site(&[backend.address])).args(&flags).workers(2).start().await;
     let established = Load::start(2, &Shape { pace: Duration::from_millis(20), ..Shape::get(portico.http(), HOST) });
     let mut parts = JoinSet::new();
     for _ in 0..PROCESSES {

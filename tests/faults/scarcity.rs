@@ -43,7 +43,7 @@ pub(crate) async fn descriptors() -> Figures {
     drop(crowd);
     let begun = Instant::now();
     let recovered = within(Duration::from_secs(10), async || {
-        let answer = timeout(Duration::from_secs(1), get(portico.http(), HOST, "/")).await;
+        let answer = timeout(Duration::from_secs(10), get(portico.http(), HOST, "/")).await;
         matches!(answer, Ok(Ok(answer)) if answer.status == 200)
     });
     let recovered = recovered.await;
@@ -83,6 +83,12 @@ pub(crate) async fn memory() -> Figures {
         portico_tests::Ingress::new("unread").host("unread.test", "unread").to_string(),
         portico_tests::Service::new("unread").with(&[unread.local_addr().unwrap()]),
     ]);
+    let holding = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = unread.accept().await {
+            held.push(stream);
+        }
+    });
     let wrapped = Wrapped::new(&cgroup.enter(), "");
     let mut portico = wrapped.setup().manifests(documents).workers(2).start().await;
     let limit = count(&portico, "portico_memory_limit_bytes", &[]).await;
@@ -101,6 +107,7 @@ pub(crate) async fn memory() -> Figures {
     }
     let died = portico.process.ended();
     uploads.shutdown().await;
+    holding.abort();
     let light = light.stop().await;
     let mut figures = Figures::default()
         .holds("limit found", limit == 128 << 20)

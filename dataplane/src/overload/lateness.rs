@@ -16,13 +16,15 @@ pub(crate) struct Lateness {
     /// From which on requests are refused; zero never refuses.
     most: Duration,
     shedding: Cell<bool>,
+    /// Looks in a row at which it was too late: a machine that stood still for a moment is no overload.
+    row: Cell<u32>,
     /// Refusals that the requests served so far allow, in halves.
     credit: Cell<u32>,
 }
 
 impl Lateness {
     pub(crate) fn new(most: Duration) -> Self {
-        Self { most, shedding: Cell::new(false), credit: Cell::new(0) }
+        Self { most, shedding: Cell::new(false), row: Cell::new(0), credit: Cell::new(0) }
     }
 
     /// Whether a request that has come may be served.
@@ -42,7 +44,9 @@ impl Lateness {
     /// Takes note of how late the worker is now.
     fn note(&self, late: Duration) {
         let bound = if self.shedding.get() { self.most / 2 } else { self.most };
-        self.shedding.set(!self.most.is_zero() && late > bound);
+        let row = if !self.most.is_zero() && late > bound { self.row.get().saturating_add(1) } else { 0 };
+        self.row.set(row);
+        self.shedding.set(row >= ROW);
     }
 
     /// Measures for ever; tells each result.
@@ -59,6 +63,8 @@ impl Lateness {
 
 /// Requests that are served for each one refused.
 const PRICE: u32 = 2;
+/// Looks in a row that make an overload.
+const ROW: u32 = 3;
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(100);
 /// What a timer may be late without anybody being busy.
@@ -76,6 +82,10 @@ mod tests {
         let admitted = || (0..300).filter(|_| lateness.admit()).count();
         lateness.note(MOST);
         assert_eq!(admitted(), 300);
+        for _ in 1..ROW {
+            lateness.note(MOST * 2);
+            assert_eq!(admitted(), 300, "not yet");
+        }
         lateness.note(MOST * 2);
         assert_eq!(admitted(), 200);
         lateness.note(MOST - Duration::from_millis(1));
@@ -87,7 +97,7 @@ mod tests {
     #[test]
     fn zero_never_refuses() {
         let lateness = Lateness::new(Duration::ZERO);
-        lateness.note(Duration::from_secs(60));
+        (0..9).for_each(|_| lateness.note(Duration::from_secs(60)));
         assert!((0..300).all(|_| lateness.admit()));
     }
 

@@ -124,8 +124,6 @@ pub(crate) async fn forward(
         if let Some(fault) = exchange.upload.as_deref().and_then(Upload::fault) {
             return Err(fault);
         }
-        // Nobody was burdened by a request that a connection closed before it was sent.
-        let free = stale && matches!(failure, Failure::Unsent(..));
         let (error, again) = plan.judge(failure, kept.as_ref(), exchange.upload.as_ref());
         // A connection that closed while it was idle says nothing of the endpoint.
         if !stale && error != ProxyError::Timeout && pool.endpoint.failed(&worker.config.upstream) {
@@ -133,7 +131,9 @@ pub(crate) async fn forward(
             tracing::debug!(upstream = %balancer.upstream.name, endpoint = %pool.endpoint.address, "endpoint ejected");
         }
         let Some(again) = again.filter(|_| exchange.tries <= worker.config.upstream.retries) else { return Err(error) };
-        if !free && !balancer.budget.withdraw() {
+        // A connection that closed while it was idle has served a request before, and the next try trusts no other idle one:
+        // such tries are never more than requests that succeeded.
+        if !stale && !balancer.budget.withdraw() {
             worker.metrics.retry_budget_exhausted.inc();
             return Err(error);
         }

@@ -7,7 +7,7 @@
 mod family;
 mod registry;
 mod settings;
-mod value;
+pub(crate) mod value;
 
 pub use registry::reference;
 pub(crate) use registry::{read_ingress, read_service};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::report::quote;
 
 /// A duration above zero: numbers with `ms`, `s`, `m` or `h` in any number (`1m30s`), or bare seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{} is not a duration", quote(text));
     let mut milliseconds: u64 = 0;
     let mut rest = text;
@@ -34,7 +34,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A number of octets: bare, or with `k`, `m`, `g` (powers of 1000) or `Ki`, `Mi`, `Gi` (powers of 1024).
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("{} is not a size", quote(text));
     let (number, unit) = leading_number(text).ok_or_else(wrong)?;
     let factor: u64 = match unit {
@@ -51,7 +51,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 }
 
 /// `true` or `false`.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" => Ok(true),
         "false" => Ok(false),
@@ -60,14 +60,14 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 }
 
 /// A DNS name, without port; lower case.
-pub(super) fn dns_name(text: &str) -> Result<String, String> {
+pub(crate) fn dns_name(text: &str) -> Result<String, String> {
     portico_shared::normalise::authority::name(text)
         .map(std::borrow::Cow::into_owned)
         .ok_or_else(|| format!("{} is not a DNS name", quote(text)))
 }
 
 /// The name of an object in the same namespace (RFC 1123 subdomain).
-pub(super) fn object_name(text: &str) -> Result<String, String> {
+pub(crate) fn object_name(text: &str) -> Result<String, String> {
     let label = |label: &str| {
         let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         !label.is_empty() && label.bytes().all(inside) && !label.starts_with('-') && !label.ends_with('-')

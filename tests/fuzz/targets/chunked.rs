@@ -1,0 +1,5 @@
+//! Chunked bodies through the gate: libFuzzer feeds the entry point.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portico_dataplane::fuzzing::chunked(data));

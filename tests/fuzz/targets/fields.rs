@@ -1,0 +1,5 @@
+//! Rewriting of fields: libFuzzer feeds the entry point.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portico_dataplane::fuzzing::fields(data));

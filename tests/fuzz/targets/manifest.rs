@@ -1,0 +1,5 @@
+//! Files of manifests: libFuzzer feeds the entry point.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portico_fuzz::manifest(data));

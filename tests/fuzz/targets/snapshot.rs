@@ -1,0 +1,5 @@
+//! Compiles of arbitrary snapshots: libFuzzer feeds the entry point.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portico_fuzz::snapshot(data));

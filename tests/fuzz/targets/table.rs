@@ -1,0 +1,5 @@
+//! Look-ups: libFuzzer feeds the entry point.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| portico_shared::fuzzing::table(data));
