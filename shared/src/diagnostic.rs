@@ -144,8 +144,23 @@ impl fmt::Display for Diagnostic {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        f.write_str(&self.message)
+        one_line(&self.message, f)
     }
+}
+
+/// Writes text that may quote foreign objects so that it stays one line: control characters escaped, such as `\n`.
+fn one_line(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for part in text.split_inclusive(char::is_control) {
+        let (clear, control) = match part.chars().next_back().filter(|last| last.is_control()) {
+            Some(last) => (&part[..part.len() - last.len_utf8()], Some(last)),
+            None => (part, None),
+        };
+        f.write_str(clear)?;
+        if let Some(control) = control {
+            write!(f, "{}", control.escape_default())?;
+        }
+    }
+    Ok(())
 }
 
 /// All diagnostics of one compile, sorted by severity, then code, then object.
@@ -174,5 +189,25 @@ impl Report {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_objects_makes_no_lines() {
+        let diagnostic = Diagnostic {
+            severity: Severity::Error,
+            code: Code::ObjectInvalid,
+            object: None,
+            field: "".into(),
+            location: None,
+            message: "x\"\n\u{1b}[31mINFO all is well\r\n\u{85}y".to_owned(),
+            hint: None,
+        };
+        let text = diagnostic.to_string();
+        assert_eq!(text, "error[ObjectInvalid]: x\"\\n\\u{1b}[31mINFO all is well\\r\\n\\u{85}y");
     }
 }

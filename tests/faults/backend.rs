@@ -18,10 +18,10 @@ pub(crate) struct Backend {
 impl Backend {
     /// Answers 200 with a body of that many octets.
     pub(crate) async fn start(body: usize) -> Self {
-        Self::closing(body, Duration::from_secs(3600)).await
+        Self::closing(body, NEVER).await
     }
 
-    /// The same, and closes connections that say nothing for that long.
+    /// The same, and closes connections that say nothing for that long after an answer.
     pub(crate) async fn closing(body: usize, idle: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -44,11 +44,15 @@ impl Drop for Backend {
     }
 }
 
+/// Longer than anything here lasts.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
 async fn serve(mut stream: TcpStream, answer: Arc<[u8]>, idle: Duration) {
     let _ = stream.set_nodelay(true);
-    let (mut read, mut chunk) = (Vec::new(), vec![0; 8192]);
+    let (mut read, mut chunk, mut patience) = (Vec::new(), vec![0; 8192], NEVER);
     loop {
-        let Ok(Ok(length @ 1..)) = timeout(idle, stream.read(&mut chunk)).await else { return };
+        let Ok(Ok(length @ 1..)) = timeout(patience, stream.read(&mut chunk)).await else { return };
+        patience = idle;
         read.extend_from_slice(&chunk[..length]);
         while let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
             read.drain(..end + 4);

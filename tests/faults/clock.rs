@@ -4,7 +4,7 @@
 //! not touch it either. Leases need an API server; their tests are with those on a cluster.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portico_tests::certificate::Authority;
 use portico_tests::client::{Call, Connection, Tls, get};
@@ -16,6 +16,11 @@ use crate::load::{Load, Shape};
 use crate::row::Figures;
 use crate::stage::{HOST, setup, within};
 
+/// The first of October 2019 in seconds since 1970: the kit's short certificate is of that year.
+const PAST: i64 = 1_569_888_000;
+const HOUR: i64 = 3600;
+const DECADE: i64 = 3650 * 24 * HOUR;
+
 /// R22: an hour and ten years, forth and back.
 pub(crate) async fn jumps() -> Figures {
     let library = [
@@ -25,9 +30,12 @@ pub(crate) async fn jumps() -> Figures {
     let library = library.into_iter().find(|path| Path::new(path).exists()).expect("apt-get install faketime");
     let places = tempfile::tempdir().unwrap();
     let clock = places.path().join("clock");
-    std::fs::write(&clock, "+0").unwrap();
+    // When the certificate was still valid; the other jumps start here.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let past = PAST - i64::try_from(now).unwrap();
+    std::fs::write(&clock, format!("{past:+}")).unwrap();
     let (backend, silent) = (Backend::start(2).await, Scripted::silent().await);
-    let issued = Authority::new("faults").issue(&[HOST]);
+    let issued = Authority::new("faults").issue_expired(&[HOST]);
     let documents = [
         Ingress::new("web").host(HOST, "web").tls(&[HOST], "web").to_string(),
         Service::new("web").with(&[backend.address]),
@@ -48,8 +56,8 @@ pub(crate) async fn jumps() -> Figures {
     let load = Load::start(4, &Shape { pace: Duration::from_millis(5), ..Shape::get(portico.http(), HOST) });
     let mut idle = Connection::plain(portico.http()).await.unwrap();
     let (mut off, mut wrong, mut handshakes) = (Duration::ZERO, 0, 0);
-    for jump in ["+1h", "-1h", "+3650d", "-3650d", "+0"] {
-        std::fs::write(&clock, jump).unwrap();
+    for jump in [HOUR, -HOUR, DECADE, -DECADE, 0] {
+        std::fs::write(&clock, format!("{:+}", past + jump)).unwrap();
         let begun = Instant::now();
         let status = get(portico.http(), "silent.test", "/").await.map_or(0, |answer| answer.status);
         wrong += u64::from(status != 504);
@@ -59,9 +67,8 @@ pub(crate) async fn jumps() -> Figures {
         let secure = Call::get("/").host(HOST).to_tls(portico.https(), &Tls::accepting_any()).await;
         handshakes += u64::from(secure.map_or(0, |answer| answer.status) != 200);
     }
-    // A change makes everything be looked at again: the kit's certificate, good for two thousand years, has expired and is
-    // only warned of.
-    std::fs::write(&clock, "+800000d").unwrap();
+    // A change makes everything be looked at again: the certificate has expired by now and is only warned of.
+    std::fs::write(&clock, "+0").unwrap();
     portico.write("touch.yaml", &Ingress::new("touch").host("touch.test", "web").to_string());
     let warned = within(Duration::from_secs(10), async || {
         portico

@@ -28,9 +28,12 @@ pub struct Row {
     /// Tests on a whole cluster: `suite/Name`.
     #[serde(default)]
     pub cluster: Vec<String>,
-    /// Scripts of `tests/threats` that prove it with tools from outside, run when asked for.
+    /// Programs below `tests`, with arguments, that prove it with tools from outside, run when asked for.
     #[serde(default)]
     pub scripts: Vec<String>,
+    /// What the row asks for and the product does not have: the row fails, whatever its tests say.
+    #[serde(default)]
+    pub lacks: Option<String>,
     /// Why it does not apply.
     #[serde(default)]
     pub not_applicable: Option<String>,

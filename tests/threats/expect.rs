@@ -64,7 +64,13 @@ impl Answer {
     pub(crate) async fn read(&self, raw: &mut Raw, value: &str) -> Result<RawAnswer, String> {
         let (answer, whole) = if self.cut {
             let head = raw.answer_head().await;
-            let rest = raw.rest().await;
+            // One of our own ends where it says, and its connection may go on.
+            let own =
+                head.header("content-length").filter(|_| head.status >= 500).and_then(|length| length.parse().ok());
+            let rest = match own {
+                Some(length) => raw.exactly(length).await,
+                None => raw.rest().await,
+            };
             let whole = is_whole(&head, &rest);
             (RawAnswer { body: rest, ..head }, whole)
         } else if self.bare {

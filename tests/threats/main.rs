@@ -10,6 +10,7 @@
 
 mod attacks;
 mod corpus;
+mod differential;
 mod expect;
 mod http1;
 mod http2;
@@ -28,8 +29,10 @@ const AT_A_TIME: usize = 4;
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_A_TIME);
-    let mut trials = corpus::trials();
+    let entries = corpus::entries();
+    let mut trials = corpus::trials(&entries);
     trials.extend(attacks::trials());
+    trials.extend(differential::trials(&entries));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

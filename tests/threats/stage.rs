@@ -20,11 +20,20 @@ pub(crate) struct Stage {
 /// A request of the test's own.
 pub(crate) const ASIDE: &str = "GET /aside/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
 
-/// A process of the binary under test: the one built with the tests, or the one that `BINARY_UNDER_TEST` names.
+/// The binary under test: the one built with the tests, or the one that `BINARY_UNDER_TEST` names.
+pub(crate) fn binary() -> String {
+    let Ok(named) = std::env::var("BINARY_UNDER_TEST") else { return env!("CARGO_BIN_EXE_portico").to_owned() };
+    format!("{}/../{named}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A process of it, to be set up.
 pub(crate) fn portico() -> Setup {
-    let Ok(named) = std::env::var("BINARY_UNDER_TEST") else { return Setup::new(env!("CARGO_BIN_EXE_portico")) };
-    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    Setup::new(top.join(named).to_str().expect("the path is text"))
+    calm(Setup::new(&binary()))
+}
+
+/// Without the shedding of a process that gets too little processor time, which on a machine with other work is no attack.
+pub(crate) fn calm(setup: Setup) -> Setup {
+    setup.args(&["--max-lateness", "0s"])
 }
 
 impl Stage {
@@ -36,18 +45,19 @@ impl Stage {
 
     /// With a setup and more documents.
     pub(crate) async fn with(setup: Setup, more: &[String]) -> Self {
+        Self::shaped(setup, |site| site, more).await
+    }
+
+    /// With a setup, certificates for its hosts, and more documents.
+    pub(crate) async fn shaped(setup: Setup, shape: impl FnOnce(Ingress) -> Ingress, more: &[String]) -> Self {
         let log = Log::default();
         let recorders = [Recorder::start("web", &log).await, Recorder::start("admin", &log).await];
         let mut documents = vec![
             Service::new("web").with(&[recorders[0].address]),
             Service::new("admin").with(&[recorders[1].address]),
-            Ingress::new("site")
-                .host("a.test", "web")
-                .path("a.test", Path::P, "/admin", "admin")
-                .host("b.test", "web")
-                .host("*.wild.test", "web")
-                .to_string(),
         ];
+        let site = Ingress::new("site").host("a.test", "web").path("a.test", Path::P, "/admin", "admin");
+        documents.push(shape(site.host("b.test", "web").host("*.wild.test", "web")).to_string());
         documents.extend_from_slice(more);
         let portico = setup.manifests(documents).start().await;
         Self { portico, log, _recorders: recorders }

@@ -6,6 +6,7 @@ mod crates;
 mod examples;
 mod layout;
 mod text;
+mod threats;
 mod tree;
 
 /// Fails with all `offences`, when there are any.

@@ -1,16 +1,18 @@
 //! How long a compile and the building of a table take, from nothing and after a change, by number of Ingresses.
 //!
 //! `cargo bench -p portico-compile --bench compile` prints the best of five runs of what grows with the cluster, and median
-//! and longest of 200 changes of each kind, each of another Ingress, as far as the table is built.
+//! and 99th percentile of 200 changes of each kind, each of another Ingress, as far as the table is built. Times are those
+//! of this thread on a processor, so that what else the machine does shows little.
 
 mod cluster;
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portico_compile::{AnyObject, Memory, Options, Snapshot, compile, compile_after};
 use portico_shared::table::RoutingTable;
+use rustix::time::{ClockId, clock_gettime};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -31,9 +33,9 @@ fn main() {
 }
 
 fn measure(snapshot: &Snapshot) -> (Duration, usize, usize) {
-    let start = Instant::now();
+    let start = now();
     let compiled = black_box(compile(black_box(snapshot)));
-    let elapsed = start.elapsed();
+    let elapsed = now() - start;
     let routes = compiled.ir.listeners[0].virtual_hosts.iter().map(|host| host.routes.len()).sum();
     (elapsed, routes, compiled.report.diagnostics().len())
 }
@@ -55,31 +57,36 @@ fn changes(count: usize) {
         let mut took: Vec<_> = (1..=CHANGES)
             .map(|run| {
                 let objects = make(run % (count / 41));
-                let start = Instant::now();
+                let start = now();
                 put(&mut snapshot, objects);
                 // The one before stays in use beside it, as it does in the program.
                 let current = Arc::new(snapshot.clone());
                 let (compiled, built) = round(&current, &mut memory, &mut table);
-                (start.elapsed(), compiled, built)
+                ((now() - start), compiled, built)
             })
             .collect();
         took.sort();
-        let (half, most) = (took[CHANGES / 2], took[CHANGES - 1]);
-        println!("{count} Ingresses, one {name}: {half:?} longest {most:?} (together, compile, compile and table)");
+        let (half, most) = (took[CHANGES / 2], took[CHANGES * 99 / 100]);
+        println!("{count} Ingresses, one {name}: {half:?} p99 {most:?} (together, compile, compile and table)");
     }
 }
 
 const CHANGES: usize = 200;
 
 fn round(snapshot: &Snapshot, memory: &mut Memory, table: &mut RoutingTable) -> (Duration, Duration) {
-    let start = Instant::now();
+    let start = now();
     let compiled = compile_after(snapshot, memory);
     let changed = *compiled.ir != **table.ir();
-    let compiled_at = start.elapsed();
+    let compiled_at = now() - start;
     if changed {
         *table = RoutingTable::build(compiled.ir, table, |name| compiled.endpoints.get(name).cloned());
     }
-    (compiled_at, start.elapsed())
+    (compiled_at, (now() - start))
+}
+
+/// Time of this thread on a processor.
+fn now() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().expect("time only grows")
 }
 
 fn put(snapshot: &mut Snapshot, object: AnyObject) {

@@ -30,6 +30,8 @@ impl From<Flaw> for Refused {
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     asked: AtomicU8,
+    /// Whether anything of an answer has come.
+    answered: AtomicBool,
     spoiled: AtomicBool,
 }
 
@@ -50,7 +52,13 @@ pub(crate) enum Asked {
 impl Line {
     /// The connection is lent for one request, which is sent next.
     pub(crate) fn ask(&self, asked: Asked) {
+        self.answered.store(false, Ordering::Relaxed);
         self.asked.store(asked as u8 | UNSENT, Ordering::Relaxed);
+    }
+
+    /// Whether anything of an answer to the request that it was lent for has come, be it one octet.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Octets of the request go out: an answer may come from now on.
@@ -103,7 +111,11 @@ impl Judge for Responses {
     const MAY_BE_PRECEDED: bool = false;
 
     fn admit(&mut self) -> Result<(), Refused> {
-        if self.line.asked() == Asked::Nothing { Err(Refused("nobody asked for it")) } else { Ok(()) }
+        if self.line.asked() == Asked::Nothing {
+            return Err(Refused("nobody asked for it"));
+        }
+        self.line.answered.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn begun(&mut self, part: &[u8], first: Option<&[u8]>) -> Result<(), Refused> {

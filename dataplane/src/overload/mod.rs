@@ -8,11 +8,12 @@ mod memory;
 mod slots;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::config;
 
@@ -68,6 +69,8 @@ pub(crate) struct Overload {
     level: AtomicU8,
     used: AtomicU64,
     limit: AtomicU64,
+    /// Whether refusing has gone on for long.
+    stuck: AtomicBool,
     changes: watch::Sender<Level>,
 }
 
@@ -75,7 +78,8 @@ impl Overload {
     /// Nothing is scarce, and nobody looks.
     pub(crate) fn new() -> Arc<Self> {
         let (changes, _) = watch::channel(Level::Calm);
-        Arc::new(Self { level: AtomicU8::new(0), used: AtomicU64::new(0), limit: AtomicU64::new(0), changes })
+        let (used, limit) = Default::default();
+        Arc::new(Self { level: AtomicU8::new(0), used, limit, stuck: AtomicBool::new(false), changes })
     }
 
     /// Looks at the memory from a thread of its own for as long as somebody holds the result. Without a limit, or where
@@ -85,8 +89,13 @@ impl Overload {
         let Some(budget) = Budget::find(settings.memory) else { return overload };
         let (weak, settings) = (Arc::downgrade(&overload), settings.clone());
         let looking = move || {
+            let mut calm = Instant::now();
             while let Some(overload) = weak.upgrade() {
                 let share = overload.look(&budget, &settings);
+                if overload.level() < Level::Refusing {
+                    calm = Instant::now();
+                }
+                overload.stuck.store(calm.elapsed() >= PATIENCE, Relaxed);
                 drop(overload);
                 thread::sleep(if share >= NEAR { OFTEN } else { SELDOM });
             }
@@ -126,6 +135,12 @@ impl Overload {
         Level::of(self.level.load(Relaxed))
     }
 
+    /// Whether requests have been refused for so long that what is used may be nobody's who could be refused: then one at a
+    /// time is let through, or memory that the allocator keeps would be the end of all service.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Relaxed)
+    }
+
     /// Octets used and allowed; zeros when nobody looks.
     pub(crate) fn memory(&self) -> (u64, u64) {
         (self.used.load(Relaxed), self.limit.load(Relaxed))
@@ -136,17 +151,21 @@ impl Overload {
         self.changes.subscribe()
     }
 
-    /// Waits until connections may be accepted; at once while there is memory.
-    pub(crate) async fn accepting(&self) {
-        if self.level() == Level::Closed {
-            // The sender lives in here.
-            let _ = self.changes().wait_for(|level| *level < Level::Closed).await;
+    /// Waits until connections may be accepted; at once while there is memory, and where there are none left to be closed.
+    pub(crate) async fn accepting(&self, open: impl Fn() -> usize) {
+        while self.level() == Level::Closed && !(self.is_stuck() && open() == 0) {
+            let mut changes = self.changes();
+            let changed = changes.wait_for(|level| *level < Level::Closed);
+            // Neither outcome matters: it is looked at again.
+            let _ = timeout(SELDOM, changed).await;
         }
     }
 }
 
 /// How far below its threshold a level is left, in thousandths of the limit.
 const MARGIN: u64 = 20;
+/// How long refusing helps, if it helps at all.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks while there is plenty.
 const SELDOM: Duration = Duration::from_millis(100);
 /// The same from [`NEAR`] on.
@@ -182,15 +201,19 @@ mod tests {
     #[tokio::test]
     async fn accepting_waits_for_memory() {
         let overload = Overload::new();
-        overload.accepting().await;
+        overload.accepting(|| 1).await;
         overload.enter(Level::Closed);
         let waiting = tokio::spawn({
             let overload = overload.clone();
-            async move { overload.accepting().await }
+            async move { overload.accepting(|| 1).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         overload.enter(Level::Refusing);
         waiting.await.expect("it does not panic");
+        overload.enter(Level::Closed);
+        overload.stuck.store(true, Relaxed);
+        overload.accepting(|| 0).await;
+        assert!(timeout(SELDOM * 2, overload.accepting(|| 1)).await.is_err(), "there is somebody to be closed");
     }
 }

@@ -63,7 +63,8 @@ async fn serve_http2(transport: Transport, downstream: Rc<Downstream>, handle: R
     let timers = Deadlines::new(&config.timers, downstream.trusted);
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(owner.clone(), request);
+        // In a box of its own, which goes with the answer: what is left of a stream that waits for a window is small.
+        let answer = Box::pin(answer(owner.clone(), request));
         async move {
             let mut response = answer.await?;
             detach(response.headers_mut());

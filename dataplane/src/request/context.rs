@@ -201,6 +201,15 @@ struct LogFields {
 }
 
 impl Exchange {
+    /// The gate refused the request, and what came is its stand-in. One for CONNECT bears the method in small letters,
+    /// because hyper would take the other for what it says.
+    pub(crate) fn refused(&mut self, error: ProxyError) -> ProxyError {
+        if let Some(log) = self.log.as_mut().filter(|log| error == ProxyError::Method && log.method == "connect") {
+            log.method = Method::CONNECT;
+        }
+        error
+    }
+
     pub(crate) fn begin<B>(downstream: Rc<Downstream>, request: &Request<B>) -> Box<Self> {
         downstream.worker.metrics.requests_in_flight.inc();
         let log = downstream.worker.access_log.enabled().then(|| {

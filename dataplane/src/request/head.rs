@@ -42,6 +42,10 @@ pub(crate) fn check<'a, B>(request: &'a Request<B>, limits: &Limits, tls: bool) 
     scheme(request, tls)?;
     let host = host(request)?;
     let raw = request.uri().path();
+    // A target of HTTP/2 that has no path passes as one with `/` (RFC 9113 section 8.3.1 wants it refused).
+    if request.uri().path_and_query().is_some_and(|target| target.as_str().starts_with('?')) {
+        return Err(ProxyError::Malformed("the request target has no path"));
+    }
     let path = if raw == "*" && request.method() == Method::OPTIONS {
         raw.into()
     } else {

@@ -78,7 +78,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let config = &downstream.worker.config;
     let secure = downstream.tls.is_some();
     exchange.request_id = Some(forwarded::request_id(request.headers(), &downstream));
-    downstream.admit()?;
+    downstream.admit().map_err(|error| exchange.refused(error))?;
     #[cfg(feature = "failpoints")]
     fail::fail_point!("request");
     downstream.worker.admit()?;

@@ -207,7 +207,7 @@ impl<'a> Plan<'a> {
             Ok(lease) => lease,
             Err(unopened) => return Err((Failure::Unsent(unopened.error, Box::new(request)), !unopened.tried)),
         };
-        let sent = match lease.sender() {
+        let (sent, answered) = match lease.sender() {
             LentSender::Http1(sender, line) => {
                 let request = shape(request, None);
                 line.ask(match request.method() {
@@ -216,13 +216,14 @@ impl<'a> Plan<'a> {
                     _ => Asked::Plain,
                 });
                 let sending = sender.try_send_request(request);
-                self.in_time(sending, upload).await
+                let sent = self.in_time(sending, upload).await;
+                (sent, line.is_answered())
             }
             LentSender::Http2 { sender, .. } => {
                 let secure = matches!(self.balancer.transport, Transport::Tls { .. });
                 let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
                 let sending = sender.try_send_request(shape(request, Some(scheme)));
-                self.in_time(sending, upload).await
+                (self.in_time(sending, upload).await, false)
             }
         };
         let failure = match sent {
@@ -230,6 +231,8 @@ impl<'a> Plan<'a> {
             None => Failure::Sent(ProxyError::Timeout),
             Some(Err(mut failed)) => match failed.take_message() {
                 Some(unsent) => Failure::Unsent(ProxyError::Reset, Box::new(unsent)),
+                // Half a head is an answer that cannot be read; asking again would be a second request.
+                None if answered => Failure::Sent(ProxyError::Protocol),
                 None => classify(failed.error()),
             },
         };

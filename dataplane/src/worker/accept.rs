@@ -89,7 +89,7 @@ impl Door {
                 biased;
                 () = &mut finishing => break,
                 accepted = async {
-                    self.worker.overload.accepting().await;
+                    self.worker.overload.accepting(|| self.limit.open()).await;
                     self.limit.available().await;
                     listener.accept().await
                 } => accepted,

@@ -120,7 +120,8 @@ impl Worker {
 
     /// Whether there is memory and time for one more request.
     pub(crate) fn admit(&self) -> Result<(), ProxyError> {
-        if self.overload.level() >= Level::Refusing {
+        let alone = || self.overload.is_stuck() && self.metrics.requests_in_flight.get() <= 1;
+        if self.overload.level() >= Level::Refusing && !alone() {
             return Err(ProxyError::Overloaded(Limit::Memory));
         }
         if self.lateness.admit() { Ok(()) } else { Err(ProxyError::Overloaded(Limit::Lateness)) }

@@ -1,5 +1,7 @@
 //! The command line of this program.
 
+use std::time::Duration;
+
 /// What to measure and how often.
 #[derive(Clone, Debug)]
 pub(crate) struct Arguments {
@@ -11,6 +13,10 @@ pub(crate) struct Arguments {
     pub(crate) samples: usize,
     /// Length of each piece of traffic.
     pub(crate) seconds: u64,
+    /// Pieces of traffic in quiet, and as many with changes.
+    pub(crate) turns: usize,
+    /// Time in which what was begun comes to rest.
+    pub(crate) rest: Duration,
     /// Whether nginx and HAProxy are measured beside it.
     pub(crate) peers: bool,
     /// Whether figures are kept.
@@ -25,12 +31,15 @@ impl Arguments {
             ingresses: vec![1, 1000, 10_000, 50_000],
             samples: 100,
             seconds: 5,
+            turns: 3,
+            rest: Duration::from_secs(3),
             peers: true,
             kept: true,
         };
         while let Some(flag) = words.next() {
             if flag == "--smoke" {
                 (arguments.ingresses, arguments.samples, arguments.seconds) = (vec![1, 200], 5, 1);
+                (arguments.turns, arguments.rest) = (1, Duration::from_millis(100));
                 (arguments.peers, arguments.kept) = (false, false);
                 continue;
             }

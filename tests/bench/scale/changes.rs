@@ -64,10 +64,10 @@ pub(crate) async fn latency(portico: &Portico, cluster: &mut Cluster, kind: Kind
 }
 
 /// Processor time of a change in milliseconds, without requests: that of many, less that of as long a time without any.
-pub(crate) async fn cost(portico: &Portico, cluster: &mut Cluster, kind: Kind, samples: usize) -> f64 {
+/// An endpoint is looked at once more after a second; `rest` lets that be done, before and after.
+pub(crate) async fn cost(portico: &Portico, cluster: &mut Cluster, kind: Kind, samples: usize, rest: Duration) -> f64 {
     let pid = portico.process.id();
-    // What earlier changes have left to do is done within it.
-    sleep(Duration::from_secs(3)).await;
+    sleep(rest).await;
     let (idle, begun) = (machine::processor(pid), Instant::now());
     sleep(PAUSE * u32::try_from(samples).expect("few samples")).await;
     let idle = (machine::processor(pid) - idle) / begun.elapsed().as_secs_f64();
@@ -78,8 +78,7 @@ pub(crate) async fn cost(portico: &Portico, cluster: &mut Cluster, kind: Kind, s
         cluster.write(number);
         sleep(PAUSE).await;
     }
-    // An endpoint is looked at once more after a second.
-    sleep(Duration::from_secs(2)).await;
+    sleep(rest).await;
     let busy = machine::processor(pid) - busy - idle * begun.elapsed().as_secs_f64();
     busy.max(0.0) * 1000.0 / samples as f64
 }

@@ -63,10 +63,10 @@ async fn measure(arguments: &Arguments, count: usize, port: u16, report: &mut Re
         report.add(count, &format!("one {}, until served", kind.name()), "ms", &took);
     }
     for kind in changes::KINDS {
-        let cost = changes::cost(&portico, &mut cluster, kind, arguments.samples.div_ceil(5)).await;
+        let cost = changes::cost(&portico, &mut cluster, kind, arguments.samples.div_ceil(5), arguments.rest).await;
         report.value(count, &format!("processor time of one {}", kind.name()), "ms", cost);
     }
-    let traffic = traffic::measure(&portico, &mut cluster, arguments.seconds).await;
+    let traffic = traffic::measure(&portico, &mut cluster, arguments).await;
     report.add(count, "traffic, quiet", "ms", &traffic.quiet);
     report.add(count, "traffic, 100 endpoint changes a second", "ms", &traffic.churned);
     report.value(count, "resident memory at the end", "MB", machine::resident(pid));

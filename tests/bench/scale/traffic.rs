@@ -6,6 +6,7 @@ use portico_tests::Portico;
 use portico_tests::client::{Call, Connection};
 use tokio::time::sleep;
 
+use crate::arguments::Arguments;
 use crate::cluster::{Cluster, host};
 
 /// Time of each request from the moment at which it was due.
@@ -19,14 +20,12 @@ pub(crate) struct Traffic {
 const EACH: Duration = Duration::from_millis(2);
 /// Time between two changes.
 const CHANGE: Duration = Duration::from_millis(10);
-/// Turns of both.
-const TURNS: usize = 3;
 
-pub(crate) async fn measure(portico: &Portico, cluster: &mut Cluster, seconds: u64) -> Traffic {
+pub(crate) async fn measure(portico: &Portico, cluster: &mut Cluster, arguments: &Arguments) -> Traffic {
     let mut traffic = Traffic::default();
-    let length = Duration::from_secs(seconds);
-    for _ in 0..TURNS {
-        sleep(Duration::from_secs(2)).await;
+    let length = Duration::from_secs(arguments.seconds);
+    for _ in 0..arguments.turns {
+        sleep(arguments.rest).await;
         traffic.quiet.extend(requests(portico, length).await);
         let (measured, ()) = tokio::join!(requests(portico, length), churn(cluster, length));
         traffic.churned.extend(measured);

@@ -83,6 +83,10 @@ impl Tls {
         Self { config: Arc::new(config) }
     }
 
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
     /// Offers these protocols.
     #[must_use]
     pub fn alpn(mut self, protocols: &[&str]) -> Self {

@@ -111,6 +111,9 @@ fn verdict(row: &Row, results: &run::Results) -> Verdict {
     if let Some(reason) = &row.not_applicable {
         return Verdict::NotApplicable(reason.clone());
     }
+    if let Some(what) = &row.lacks {
+        return Verdict::Fail(format!("there is no {what}"));
+    }
     let mut proofs: Vec<String> = row.tests.clone();
     if row.threats {
         let prefix = format!("portico/threats/{}::", row.id);

@@ -82,7 +82,7 @@ fn read<T, S: Default>(
 }
 
 fn unknown<S>(key: &str, word: &str, scope: &str, list: &[Annotation<S>]) -> Problem {
-    let problem = |message: String| Problem::warning(Code::AnnotationUnknown, field(key), message);
+    let problem = |message: String| Problem::error(Code::AnnotationUnknown, field(key), message);
     let elsewhere = [("Ingress", keys(INGRESS)), ("Service", keys(SERVICE))];
     if let Some((other, _)) = elsewhere.iter().find(|(_, keys)| keys.contains(&word)) {
         return problem(format!("{key} has no effect on an object of kind {scope}"))

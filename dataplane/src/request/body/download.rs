@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Version;
+use http::{HeaderMap, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -95,6 +95,9 @@ impl Download {
         }
         self.waiting = None;
         match ready!(polled) {
+            Some(Ok(frame)) if frame.trailers_ref().is_some_and(|trailers| octets(trailers) > MOST_TRAILERS) => {
+                self.fail(BodyError::Upstream, ProxyError::Protocol)
+            }
             Some(Ok(frame)) => Poll::Ready(self.pass(frame).map(Ok)),
             Some(Err(_)) => self.fail(BodyError::Upstream, ProxyError::Reset),
             None if self.marked && !self.body.is_end_stream() => self.fail(BodyError::Upstream, ProxyError::Reset),
@@ -133,6 +136,14 @@ impl Download {
         }
     }
 }
+
+/// Size of trailers.
+fn octets(trailers: &HeaderMap) -> usize {
+    trailers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+/// Most octets of trailers; an answer with more breaks off.
+const MOST_TRAILERS: usize = 16 * 1024;
 
 impl Body for ResponseBody {
     type Data = Bytes;

@@ -42,6 +42,8 @@ pub(crate) enum Value {
         /// Wall time and processor time of the proxy.
         seconds: f64,
         cpu_seconds: f64,
+        /// Time that the proxy could have run, had the processor not been taken by somebody else.
+        waited_seconds: f64,
     },
     /// Resident kilobytes that an idle connection costs.
     Idle { kilobytes: f64 },
@@ -66,12 +68,14 @@ pub(crate) struct LoadFigures {
     pub(crate) rate: f64,
     /// Share of the wall time that the proxy ran.
     pub(crate) busy: f64,
+    /// Share of the wall time that it waited for its processor, which others had.
+    pub(crate) waited: f64,
     pub(crate) latency: Option<[f64; 3]>,
     /// The least and the greatest cost of a round.
     pub(crate) range: [f64; 2],
 }
 
-/// A proxy that is less busy than this waits for its driver, and its cost is not comparable with that of a saturated one.
+/// A proxy that wants its processor less than this waits for its driver, and its cost is not comparable with that of a saturated one.
 pub(crate) const BUSY: f64 = 0.9;
 
 /// Everything that was measured.
@@ -88,29 +92,36 @@ impl Figures {
         let runs: Vec<_> = self
             .of(scenario, kind)
             .filter_map(|value| match value {
-                Value::Load { phase, outcome, seconds, cpu_seconds } => (matches!(phase, Phase::Fixed(_)) == fixed
+                Value::Load { phase, outcome, seconds, cpu_seconds, waited_seconds } => (matches!(
+                    phase,
+                    Phase::Fixed(_)
+                ) == fixed
                     && outcome.requests > 0)
-                    .then_some((outcome, seconds, cpu_seconds)),
+                    .then_some((outcome, seconds, cpu_seconds, waited_seconds)),
                 Value::Idle { .. } | Value::Start { .. } => None,
             })
             .collect();
-        let middle = |figure: &dyn Fn(&(Outcome, f64, f64)) -> f64| median(runs.iter().map(figure).collect());
+        let middle = |figure: &dyn Fn(&(Outcome, f64, f64, f64)) -> f64| median(runs.iter().map(figure).collect());
         #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 requests")]
-        let costs: Vec<f64> = runs.iter().map(|(outcome, _, cpu)| cpu * 1e6 / outcome.requests as f64).collect();
+        let costs: Vec<f64> = runs.iter().map(|(outcome, _, cpu, _)| cpu * 1e6 / outcome.requests as f64).collect();
         let at = |index: usize| middle(&|(outcome, ..)| outcome.latency.map_or(f64::NAN, |latency| latency[index]));
         #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 requests")]
         Some(LoadFigures {
             range: [costs.iter().copied().fold(f64::MAX, f64::min), costs.iter().copied().fold(0.0, f64::max)],
             cost: median(costs)?,
-            rate: middle(&|(outcome, seconds, _)| outcome.requests as f64 / seconds)?,
-            busy: middle(&|(_, seconds, cpu)| cpu / seconds)?,
+            rate: middle(&|(outcome, seconds, ..)| outcome.requests as f64 / seconds)?,
+            busy: middle(&|(_, seconds, cpu, _)| cpu / seconds)?,
+            waited: middle(&|(_, seconds, _, waited)| waited / seconds)?,
             latency: runs.iter().all(|(outcome, ..)| outcome.latency.is_some()).then_some([at(0)?, at(1)?, at(2)?]),
         })
     }
 
     /// Whether the costs of a scenario are those at the fixed rate, because the driver was too slow for somebody.
     pub(crate) fn driver_bound(&self, scenario: &str, kinds: &[Kind]) -> bool {
-        kinds.iter().filter_map(|kind| self.load(scenario, *kind, false)).any(|figures| figures.busy < BUSY)
+        kinds
+            .iter()
+            .filter_map(|kind| self.load(scenario, *kind, false))
+            .any(|figures| figures.busy + figures.waited < BUSY)
     }
 
     /// The figure that counts: processor microseconds, kilobytes or milliseconds.

@@ -50,8 +50,9 @@ impl Running {
             for task in tasks.flatten() {
                 // A thread may end between the two readings.
                 let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
-                let first = text.split(' ').next().context("schedstat has three numbers")?;
-                ran.insert(task.file_name(), first.parse()?);
+                let mut numbers = text.split(' ').map(str::parse::<u64>);
+                let mut number = || numbers.next().context("schedstat has three numbers");
+                ran.insert(task.file_name(), [number()??, number()??]);
             }
         }
         Ok(Ran(ran))
@@ -80,15 +81,18 @@ impl Running {
     }
 }
 
-/// Nanoseconds that each thread has run.
+/// Nanoseconds that each thread has run, and that it has waited for the processor.
 #[derive(Debug)]
-pub(crate) struct Ran(HashMap<OsString, u64>);
+pub(crate) struct Ran(HashMap<OsString, [u64; 2]>);
 
 impl Ran {
-    /// What has run since an earlier reading. The last bit of a thread that ended meanwhile is lost.
-    pub(crate) fn since(&self, earlier: &Self) -> Duration {
-        let ran = self.0.iter().map(|(thread, ran)| ran.saturating_sub(earlier.0.get(thread).copied().unwrap_or(0)));
-        Duration::from_nanos(ran.sum())
+    /// What has run and waited since an earlier reading. The last bit of a thread that ended meanwhile is lost.
+    pub(crate) fn since(&self, earlier: &Self) -> [Duration; 2] {
+        [0, 1].map(|index| {
+            let before = |thread| earlier.0.get(thread).map_or(0, |both| both[index]);
+            let spent = self.0.iter().map(|(thread, both)| both[index].saturating_sub(before(thread)));
+            Duration::from_nanos(spent.sum())
+        })
     }
 }
 

@@ -13,6 +13,9 @@ use crate::peers::Kind;
 use crate::scenario::{Scenario, Work};
 use crate::{measure, targets};
 
+/// Share of the time that a proxy may wait for its processor before the page says so.
+const DISTURBED: f64 = 0.05;
+
 /// Writes `runs/<date>/`; gives its path from the checkout.
 pub(crate) fn write(settings: &Settings, figures: &Figures, setup: &str, took: Duration) -> Result<PathBuf> {
     let runs = settings.bench.join("runs");
@@ -34,23 +37,23 @@ pub(crate) fn write(settings: &Settings, figures: &Figures, setup: &str, took: D
 
 fn raw(figures: &Figures) -> String {
     let mut page = String::from(
-        "scenario,peer,round,phase,fixed_rate,requests,errors,seconds,cpu_us,p50_us,p99_us,p999_us,idle_kb,start_ms\n",
+        "scenario,peer,round,phase,fixed_rate,requests,errors,seconds,cpu_us,waited_us,p50_us,p99_us,p999_us,idle_kb,start_ms\n",
     );
     for sample in &figures.samples {
         let rest = match sample.value {
-            Value::Load { phase, outcome, seconds, cpu_seconds } => {
+            Value::Load { phase, outcome, seconds, cpu_seconds, waited_seconds } => {
                 let (phase, rate) = match phase {
                     Phase::Saturated => ("saturated", String::new()),
                     Phase::Fixed(rate) => ("fixed", rate.to_string()),
                 };
                 let [p50, p99, p999] =
                     outcome.latency.map_or_else(Default::default, |latency| latency.map(|at| format!("{at:.0}")));
-                let cpu = cpu_seconds * 1e6;
+                let (cpu, waited) = (cpu_seconds * 1e6, waited_seconds * 1e6);
                 let (requests, errors) = (outcome.requests, outcome.errors);
-                format!("{phase},{rate},{requests},{errors},{seconds:.3},{cpu:.0},{p50},{p99},{p999},,")
+                format!("{phase},{rate},{requests},{errors},{seconds:.3},{cpu:.0},{waited:.0},{p50},{p99},{p999},,")
             }
-            Value::Idle { kilobytes } => format!("idle,,,,,,,,,{kilobytes:.2},"),
-            Value::Start { milliseconds } => format!("start,,,,,,,,,,{milliseconds:.1}"),
+            Value::Idle { kilobytes } => format!("idle,,,,,,,,,,{kilobytes:.2},"),
+            Value::Start { milliseconds } => format!("start,,,,,,,,,,,{milliseconds:.1}"),
         };
         // Writing to a string cannot fail.
         let _written = writeln!(page, "{},{},{},{rest}", sample.scenario, sample.kind.name(), sample.round);
@@ -66,7 +69,7 @@ pub(crate) fn tables(settings: &Settings, figures: &Figures) -> String {
          backends on the other. [Setup](setup.md), [every sample](raw.csv), \
          [how it is measured and what is unfair](../../README.md).\n\n\
          Cost is processor time of the proxy for each request, kernel included. The ratio is Portico's cost over the \
-         other's: below 1, Portico is cheaper. A proxy that is less than {:.0} % busy waited for its driver; then the \
+         other's: below 1, Portico is cheaper. A proxy that wants its processor less than {:.0} % of the time waits for its driver; then the \
          costs at the fixed rate are the ones to compare, and are set in bold.\n\n",
         settings.rounds,
         settings.seconds,
@@ -105,8 +108,10 @@ fn load(settings: &Settings, figures: &Figures, scenario: &Scenario) -> String {
     page.push_str("\n|---|--:|--:|--:|--:|--:|");
     page.push_str(if rate.is_some() { "--:|--:|--:|--:|--:|\n" } else { "\n" });
     let own = [false, true].map(|fixed| figures.load(scenario.name, Kind::Portico, fixed).map(|own| own.cost));
+    let mut disturbed: f64 = 0.0;
     for kind in kinds {
         let Some(full) = figures.load(scenario.name, kind, false) else { continue };
+        disturbed = disturbed.max(full.waited);
         let bold = |fixed: bool, text: String| if fixed == bound { format!("**{text}**") } else { text };
         let _written = write!(
             page,
@@ -128,6 +133,13 @@ fn load(settings: &Settings, figures: &Figures, scenario: &Scenario) -> String {
             let _written = write!(page, " {} | {ratio} | {p50} | {p99} | {p999} |", bold(true, cost));
         }
         page.push('\n');
+    }
+    if disturbed > DISTURBED {
+        let _written = writeln!(
+            page,
+            "\nThe machine was not quiet: a proxy waited up to {:.0} % of the time for its processor.",
+            disturbed * 100.0
+        );
     }
     page
 }

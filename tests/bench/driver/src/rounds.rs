@@ -105,8 +105,8 @@ impl Session<'_> {
             (_, Phase::Saturated) => external::wrk_outcome(&text)?,
             (_, Phase::Fixed(_)) => external::oha_outcome(&text)?,
         };
-        let cpu_seconds = after.since(&ran).as_secs_f64();
-        Ok(Value::Load { phase, outcome, seconds, cpu_seconds })
+        let [cpu_seconds, waited_seconds] = after.since(&ran).map(|spent| spent.as_secs_f64());
+        Ok(Value::Load { phase, outcome, seconds, cpu_seconds, waited_seconds })
     }
 
     /// The driver's command, and the file into which it logs, if it does.
