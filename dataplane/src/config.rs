@@ -161,6 +161,9 @@ pub struct Timers {
     pub body_rate: u64,
     /// Idle keep-alive connection; close. Default 620 s.
     pub keep_alive: Duration,
+    /// Idle HTTP/1 connection before all but its socket and TLS session is given up until it is used again; nothing shows
+    /// on the wire. Default 2 s; 0 never.
+    pub park_after: Duration,
     /// Age of a connection, give or take a tenth, from which on its next request is its last. Zero is no limit. Default 1 h.
     pub connection_age: Duration,
     /// A response that the client does not take; close. Default 60 s.
@@ -182,6 +185,7 @@ impl Default for Timers {
             body_rate_grace: Duration::from_secs(10),
             body_rate: 500,
             keep_alive: Duration::from_secs(620),
+            park_after: Duration::from_secs(2),
             connection_age: Duration::from_secs(3600),
             write_stall: Duration::from_secs(60),
             stream_idle: Duration::from_secs(3600),

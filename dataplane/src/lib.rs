@@ -10,6 +10,7 @@
 //! 6. [`upstream`]: a pooled connection is lent, the request sent, tried again where that is safe.
 //! 7. The response body streams back; when its last octet is gone the connection returns to its pool and [`observe`]
 //!    gets one record.
+//! 8. A connection that then stays idle is parked until its next octet: `parking`.
 //!
 //! Workers share nothing that a request touches twice: see `state` for the one exception. `overload` knows when there is not
 //! enough of something.
@@ -24,6 +25,7 @@ mod gate;
 pub mod listener;
 pub mod observe;
 mod overload;
+mod parking;
 mod protocol;
 mod request;
 mod serving;

@@ -8,6 +8,7 @@ mod gate;
 mod http1;
 mod http2;
 mod kit;
+mod parking;
 mod retries;
 mod timers;
 mod upgrade;

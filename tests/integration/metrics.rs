@@ -29,6 +29,7 @@ async fn every_family_is_there() {
         "portico_request_duration_seconds_bucket",
         "portico_connections_total",
         "portico_connections_active",
+        "portico_connections_parked",
         "portico_tls_handshakes_total",
         "portico_tls_handshake_failures_total",
         "portico_upstream_connections_opened_total",

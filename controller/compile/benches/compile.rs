@@ -47,7 +47,7 @@ fn changes(count: usize) {
     let mut memory = Memory::default();
     let mut table = RoutingTable::empty();
     println!("{count} Ingresses, first table: {:?}", round(&snapshot, &mut memory, &mut table).1);
-    let kinds: [(&str, fn(usize) -> AnyObject); 4] = [
+    let kinds: [(&str, Make); 4] = [
         ("rule", |run| cluster::ingress(run * 41, false, run)),
         ("Ingress more", |run| cluster::ingress(100_000 + run, false, 0)),
         ("certificate", |run| cluster::secret(run * 40, run + 1)),
@@ -70,6 +70,9 @@ fn changes(count: usize) {
         println!("{count} Ingresses, one {name}: {half:?} p99 {most:?} (together, compile, compile and table)");
     }
 }
+
+/// The object of a run, as it is after the change.
+type Make = fn(usize) -> AnyObject;
 
 const CHANGES: usize = 200;
 

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p portico-compile --bench memory`; a build without optimisation gives the same figures.
 
+#[allow(dead_code, reason = "what another bench needs of it")]
 mod cluster;
 
 use std::sync::Arc;

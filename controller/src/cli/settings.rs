@@ -250,6 +250,7 @@ fn timers(args: &TimersArgs, budgets: &OverloadArgs) -> Timers {
         body_rate_grace: args.request_body_grace.0,
         body_rate: args.request_body_rate.0,
         keep_alive: args.keep_alive_timeout.0,
+        park_after: args.park_after.0,
         connection_age: budgets.max_connection_age.0,
         write_stall: args.write_timeout.0,
         stream_idle: args.stream_idle_timeout.0,

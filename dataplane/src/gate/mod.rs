@@ -122,6 +122,11 @@ enum Stop<F> {
 
 impl<J: Judge> Sieve<J> {
     pub(crate) fn new(judge: J) -> Self {
+        Self::behind(0, judge)
+    }
+
+    /// A sieve that goes on between two messages, behind so many of them.
+    pub(crate) fn behind(messages: u32, judge: J) -> Self {
         Self {
             judge,
             state: State::Head,
@@ -129,7 +134,7 @@ impl<J: Judge> Sieve<J> {
             blank: false,
             held: BytesMut::new(),
             ready: BytesMut::new(),
-            messages: 0,
+            messages,
             fault: None,
         }
     }
@@ -210,6 +215,12 @@ impl<J: Judge> Sieve<J> {
     /// Whether a head is due or under way.
     pub(crate) fn at_head(&self) -> bool {
         matches!(self.state, State::Head)
+    }
+
+    /// Whether a head is due, nothing of it has come and nothing judged is left: another sieve could go on from here.
+    pub(crate) fn is_between(&self) -> bool {
+        let empty = self.held.is_empty() && self.ready.is_empty() && !self.blank;
+        empty && self.at_head() && self.fault.is_none()
     }
 
     /// Whether it waits to be opened.

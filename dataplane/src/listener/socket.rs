@@ -78,6 +78,10 @@ impl AsyncRead for Socket {
         let length = self.early.len().min(buffer.remaining());
         buffer.put_slice(&self.early[..length]);
         self.early.advance(length);
+        if self.early.is_empty() {
+            // An idle connection keeps no memory.
+            self.early = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -14,6 +14,8 @@ use tokio::time::{Instant, Sleep};
 use super::io::{Activity, Phase};
 use crate::config::Timers;
 use crate::observe::metrics::Limit;
+use crate::parking::Spot;
+use crate::request::Downstream;
 
 /// What the worker keeps of a connection in order to end it.
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ pub(crate) struct Handle {
     leave: Cell<Leave>,
     /// Whether it is leaving already.
     leaving: Cell<bool>,
+    /// Whether its time as a parked connection is over.
+    expired: Cell<bool>,
+    /// Where it is among the parked ones.
+    pub(crate) spot: Spot,
     /// Whether it is cut when it does not get on.
     pressed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -44,9 +50,39 @@ impl Handle {
     pub(crate) fn leave(&self, how: Leave) {
         let stronger = how > self.leave.get();
         self.leave.set(how.max(self.leave.get()));
-        if (stronger || !self.leaving.get())
-            && let Some(waker) = self.waker.borrow().as_ref()
-        {
+        if stronger || !self.leaving.get() {
+            self.wake();
+        }
+    }
+
+    /// How far it has been asked to leave.
+    pub(crate) fn wish(&self) -> Leave {
+        self.leave.get()
+    }
+
+    /// It is leaving: it need not be asked again.
+    pub(crate) fn begin_leaving(&self) {
+        self.leaving.set(true);
+    }
+
+    /// Its time as a parked connection begins.
+    pub(crate) fn renew(&self) {
+        self.expired.set(false);
+    }
+
+    /// Its time as a parked connection is over.
+    pub(crate) fn expire(&self) {
+        self.expired.set(true);
+        self.wake();
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn expired(&self) -> bool {
+        self.expired.get()
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
     }
@@ -69,10 +105,12 @@ pub(crate) trait Connection: Future<Output = hyper::Result<()>> {
 }
 
 /// How a connection ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// By itself, in either way.
     Closed,
+    /// Not at all: it is idle and can be parked.
+    Idle,
     /// A timer ran out.
     Expired(Limit),
     /// It was cut at the end of the drain; whether a request was in flight.
@@ -86,6 +124,8 @@ pub(crate) struct Driver<'a, C> {
     activity: &'a Activity,
     handle: &'a Handle,
     timers: Deadlines,
+    /// The connection that may be parked.
+    parking: Option<&'a Downstream>,
 }
 
 /// The timers of a connection, with those of its kind already chosen.
@@ -94,7 +134,15 @@ pub(crate) struct Deadlines {
     first_byte: Duration,
     head: Duration,
     keep_alive: Duration,
+    park_after: Duration,
     write_stall: Duration,
+}
+
+/// What becomes due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Limit(Limit),
+    Parking,
 }
 
 impl Deadlines {
@@ -103,22 +151,27 @@ impl Deadlines {
             first_byte: if trusted { timers.first_byte_trusted } else { timers.first_byte },
             head: timers.head,
             keep_alive: timers.keep_alive,
+            park_after: timers.park_after,
             write_stall: timers.write_stall,
         }
     }
 
-    /// When the connection must have moved on, and what it breaks otherwise.
-    fn next(&self, activity: &Activity) -> Option<(Instant, Limit)> {
+    /// When the connection must have moved on, and what happens otherwise. `quiet` is one that can be parked.
+    fn next(&self, activity: &Activity, quiet: bool) -> Option<(Instant, Due)> {
         let (phase, since) = activity.phase();
         let phase = match phase {
             Phase::Fresh => Some((since + self.first_byte, Limit::FirstByte)),
             Phase::Head => Some((since + self.head, Limit::Head)),
             Phase::Active => None,
+            Phase::Idle if quiet && self.park_after < self.keep_alive => {
+                return Some((since + self.park_after, Due::Parking));
+            }
             Phase::Idle => Some((since + self.keep_alive, Limit::KeepAlive)),
         };
         let stalled = activity.stalled().map(|since| (since + self.write_stall, Limit::WriteStall));
         let block = activity.block().map(|since| (since + self.head, Limit::Head));
-        [phase, stalled, block].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let (at, limit) = [phase, stalled, block].into_iter().flatten().min_by_key(|(at, _)| *at)?;
+        Some((at, Due::Limit(limit)))
     }
 }
 
@@ -131,10 +184,21 @@ impl<'a, C: Connection> Driver<'a, C> {
         handle: &'a Handle,
         timers: Deadlines,
     ) -> Self {
-        if let Some((at, _)) = timers.next(activity) {
+        if let Some((at, _)) = timers.next(activity, false) {
             sleep.as_mut().reset(at);
         }
-        Self { connection, sleep, activity, handle, timers }
+        Self { connection, sleep, activity, handle, timers, parking: None }
+    }
+
+    /// Lets it end as [`End::Idle`] once it has been quiet for long enough.
+    pub(crate) fn parking(mut self, downstream: &'a Downstream) -> Self {
+        self.parking = Some(downstream).filter(|_| !self.timers.park_after.is_zero());
+        self
+    }
+
+    /// Whether nothing is left of any request, neither here nor on the way to the client.
+    fn quiet(&self) -> bool {
+        self.parking.is_some_and(|downstream| self.activity.quiet(downstream.begun()))
     }
 
     /// Does what the drain asks for; `Some` ends the connection.
@@ -177,7 +241,7 @@ impl<'a, C: Connection> Driver<'a, C> {
     /// Lets the sleep fire no later than the next deadline; `Some` when that is over.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Option<End> {
         loop {
-            let next = self.timers.next(self.activity);
+            let next = self.timers.next(self.activity, self.quiet());
             if let Some((at, _)) = next
                 && at < self.sleep.deadline()
             {
@@ -188,7 +252,8 @@ impl<'a, C: Connection> Driver<'a, C> {
             }
             let now = Instant::now();
             match next {
-                Some((at, limit)) if at <= now => return Some(End::Expired(limit)),
+                Some((at, Due::Limit(limit))) if at <= now => return Some(End::Expired(limit)),
+                Some((at, Due::Parking)) if at <= now => return Some(End::Idle),
                 Some((at, _)) => self.sleep.as_mut().reset(at),
                 None => self.sleep.as_mut().reset(now + self.timers.keep_alive.max(SHORTEST)),
             }

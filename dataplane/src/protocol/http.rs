@@ -5,13 +5,14 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use super::driver::{Connection, Deadlines, Driver, End, Handle};
@@ -20,6 +21,7 @@ use super::io::Stamped;
 use super::stall::{Paced, Streams};
 use crate::config::{Config, Limits};
 use crate::gate::request::Requests;
+use crate::parking::{Parked, Served, Service, Transport};
 use crate::request::{self, Downstream, ResponseBody};
 
 /// Which HTTP a connection speaks: decided by ALPN on TLS, by configuration in clear.
@@ -29,33 +31,63 @@ pub(crate) enum Version {
     Http2,
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve<S>(stream: S, version: Version, downstream: Rc<Downstream>, handle: &Handle) -> End
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Serves a connection to its end, or until it can be parked. One that was parked is served like a new one.
+pub(crate) fn serve(transport: Transport, version: Version, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Service {
+    match version {
+        Version::Http1 => Box::pin(serve_http1(transport, downstream, handle)),
+        Version::Http2 => Box::pin(serve_http2(transport, downstream, handle)),
+    }
+}
+
+async fn serve_http1(transport: Transport, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Served {
     let config = &downstream.worker.config;
     let sleep = pin!(sleep_until(Instant::now()));
     let timers = Deadlines::new(&config.timers, downstream.trusted);
     let (activity, owner) = (downstream.activity.clone(), downstream.clone());
-    match version {
-        Version::Http1 => {
-            let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
-            let stream = Stamped::http1(stream, activity.clone(), Requests::new(&config.limits));
-            let served = http1_builder(config).serve_connection(TokioIo::new(stream), service);
-            let connection = pin!(served.with_upgrades());
-            Driver::new(connection, sleep, &activity, handle, timers).await
+    let service = service_fn(move |request: Request<Incoming>| answer(owner.clone(), request));
+    let stream = Stamped::http1(transport, activity.clone(), Requests::new(&config.limits), downstream.begun());
+    let mut connection = http1_builder(config).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let driver = Driver::new(Pin::new(&mut connection), sleep, &activity, &handle, timers);
+    match (driver.parking(&downstream).await, connection.into_parts()) {
+        (End::Idle, Some(parts)) => {
+            let transport = parts.io.into_inner().into_inner();
+            Served::Parked(Box::new(Parked::new(transport, &parts.read_buf, downstream, handle)))
         }
-        Version::Http2 => {
-            let service = service_fn(move |request: Request<Incoming>| {
-                // In a box of its own, which goes with the answer: what is left of a stream that waits for a window is small.
-                let answer = Box::pin(answer(owner.clone(), request));
-                async move { answer.await.map(|response| response.map(Paced::new)) }
-            });
-            let io = TokioIo::new(Stamped::http2(stream, activity.clone()));
-            let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
-            let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
-            Driver::new(connection, sleep, &activity, handle, timers).await
+        (end, _) => Served::Ended(end),
+    }
+}
+
+async fn serve_http2(transport: Transport, downstream: Rc<Downstream>, handle: Rc<Handle>) -> Served {
+    let config = &downstream.worker.config;
+    let sleep = pin!(sleep_until(Instant::now()));
+    let timers = Deadlines::new(&config.timers, downstream.trusted);
+    let (activity, owner) = (downstream.activity.clone(), downstream.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        // In a box of its own, which goes with the answer: what is left of a stream that waits for a window is small.
+        let answer = Box::pin(answer(owner.clone(), request));
+        async move {
+            let mut response = answer.await?;
+            detach(response.headers_mut());
+            Ok::<_, Infallible>(response.map(Paced::new))
+        }
+    });
+    let io = TokioIo::new(Stamped::http2(transport, activity.clone()));
+    let streams = Streams::new(config.timers.write_stall, downstream.worker.metrics.clone());
+    let connection = pin!(http2_builder(config, streams).serve_connection(io, service));
+    Served::Ended(Driver::new(connection, sleep, &activity, &handle, timers).await)
+}
+
+/// Gives the values of a head memory of their own. HPACK remembers them for as long as the connection lasts, and those of
+/// an upstream's answer would hold its whole read buffer.
+fn detach(headers: &mut HeaderMap) {
+    let length = headers.values().map(HeaderValue::len).sum();
+    let mut octets = BytesMut::with_capacity(length);
+    headers.values().for_each(|value| octets.extend_from_slice(value.as_bytes()));
+    for value in headers.values_mut() {
+        let copy = octets.split_to(value.len()).freeze();
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(copy) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
         }
     }
 }

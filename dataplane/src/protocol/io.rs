@@ -56,6 +56,10 @@ pub(crate) struct Activity {
     partial: AtomicBool,
     /// Whether the time for it is over.
     late: AtomicBool,
+    /// HTTP/1: while the I/O waits for a head and holds nothing, the messages before it plus one; otherwise 0.
+    waiting: AtomicU64,
+    /// Whether everything written is flushed; hyper flushes only when it holds nothing itself.
+    flushed: AtomicBool,
     /// The number of the request that is refused, counted from 1, and why. It is the last one.
     refusal: OnceLock<(u32, ProxyError)>,
 }
@@ -75,6 +79,8 @@ impl Activity {
             worn: AtomicBool::new(false),
             partial: AtomicBool::new(false),
             late: AtomicBool::new(false),
+            waiting: AtomicU64::new(0),
+            flushed: AtomicBool::new(false),
             refusal: OnceLock::new(),
         }
     }
@@ -107,12 +113,27 @@ impl Activity {
 
     /// The last request has ended. A head that has begun meanwhile has its whole time from now on.
     pub(crate) fn rest(&self) {
+        self.flushed.store(false, Ordering::Relaxed);
         self.enter(if self.partial.load(Ordering::Relaxed) { Phase::Head } else { Phase::Idle });
     }
 
     /// The time for a head is over: the gate may refuse it when it is asked next. False when it was told before.
     pub(crate) fn call_time(&self) -> bool {
         !self.late.swap(true, Ordering::Relaxed)
+    }
+
+    /// HTTP/1: whether the connection is between two messages, `begun` requests having begun: the I/O waits for a head
+    /// with nothing in hand, hyper has begun everything that passed, and the last answer was flushed to its end.
+    pub(crate) fn quiet(&self, begun: u32) -> bool {
+        self.phase().0 == Phase::Idle
+            && self.waiting.load(Ordering::Relaxed) == u64::from(begun) + 1
+            && self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// The connection is built anew: what was known of the I/O before is over.
+    pub(crate) fn resume(&self) {
+        self.waiting.store(0, Ordering::Relaxed);
+        self.flushed.store(false, Ordering::Relaxed);
     }
 
     /// Which request is refused, counted from 1, and why.
@@ -223,13 +244,20 @@ enum Watch {
 
 impl<S> Stamped<S> {
     /// An HTTP/1 connection, whose requests `judge` judges.
-    pub(crate) fn http1(stream: S, activity: Arc<Activity>, judge: Requests) -> Self {
-        Self { stream, activity, watch: Watch::Http1(Box::new(Sieve::new(judge))) }
+    /// `messages` passed before it was last parked.
+    pub(crate) fn http1(stream: S, activity: Arc<Activity>, judge: Requests, messages: u32) -> Self {
+        activity.resume();
+        Self { stream, activity, watch: Watch::Http1(Box::new(Sieve::behind(messages, judge))) }
     }
 
     /// An HTTP/2 connection.
     pub(crate) fn http2(stream: S, activity: Arc<Activity>) -> Self {
         Self { stream, activity, watch: Watch::Http2(Frames::new(), BytesMut::new()) }
+    }
+
+    /// What lies below.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
     }
 }
 
@@ -237,7 +265,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stamped<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, activity, watch } = &mut *self;
         match watch {
-            Watch::Http1(sieve) => poll_judged(stream, activity, sieve, cx, buffer),
+            Watch::Http1(sieve) => {
+                let polled = poll_judged(stream, activity, sieve, cx, buffer);
+                let between = polled.is_pending() && sieve.is_between();
+                let waiting = if between { u64::from(sieve.messages()) + 1 } else { 0 };
+                activity.waiting.store(waiting, Ordering::Relaxed);
+                polled
+            }
             Watch::Http2(frames, held) => poll_followed(stream, activity, (frames, held), cx, buffer),
         }
     }
@@ -338,6 +372,7 @@ const MOST_HELD: usize = 64 * 1024;
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, octets);
+        self.activity.flushed.store(false, Ordering::Relaxed);
         self.activity.stalled.set(polled.is_pending(), self.activity.start);
         polled
     }
@@ -348,6 +383,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.activity.flushed.store(false, Ordering::Relaxed);
         self.activity.stalled.set(polled.is_pending(), self.activity.start);
         polled
     }
@@ -358,6 +394,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.activity.flushed.store(matches!(polled, Poll::Ready(Ok(()))), Ordering::Relaxed);
         self.activity.stalled.set(polled.is_pending(), self.activity.start);
         polled
     }

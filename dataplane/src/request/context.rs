@@ -96,6 +96,11 @@ impl Downstream {
 }
 
 impl Downstream {
+    /// Requests that began.
+    pub(crate) fn begun(&self) -> u32 {
+        self.begun.get()
+    }
+
     /// Counts a request in; why it is refused, if what came is only the stand-in for one that the gate refused.
     pub(crate) fn admit(&self) -> Result<(), ProxyError> {
         self.begun.set(self.begun.get().wrapping_add(1));

@@ -1,11 +1,13 @@
 //! From an accepted socket to a served connection: caps, placing, PROXY protocol, TLS.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +23,7 @@ use crate::listener::proxy_protocol::{self, ProxyProtocolError};
 use crate::listener::socket::Socket;
 use crate::listener::tcp::canonical;
 use crate::observe::metrics::Limit;
+use crate::parking::{Life, Served};
 use crate::protocol::io::Activity;
 use crate::protocol::{End, Handle, Version, serve};
 use crate::request::{Downstream, TlsFacts};
@@ -181,27 +184,47 @@ impl Door {
         &self.worker.config.bindings[number]
     }
 
-    async fn connection(self: Rc<Self>, stream: TcpStream, address: SocketAddr, binding: usize, guards: Guards) {
-        let entry = Entry::new(&self.worker);
-        match self.serve(stream, address, self.binding(binding), &entry.handle, guards).await {
-            Ok(End::Closed) | Ok(End::Cut(false)) => {}
-            Ok(End::Cut(true)) => {
+    /// A connection's task. It is kept small, because it lasts while the connection is parked.
+    fn connection(
+        self: Rc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        binding: usize,
+        guards: Guards,
+    ) -> impl Future<Output = ()> {
+        let entry = Entry::new(self.worker.clone());
+        let (door, handle) = (self.clone(), entry.handle.clone());
+        let life = Life::new(async move {
+            let served = door.serve(stream, address, binding, handle, guards).await;
+            served.unwrap_or_else(|limit| Served::Ended(End::Expired(limit)))
+        });
+        life.map(move |ended| {
+            self.ended(ended);
+            drop(entry);
+        })
+    }
+
+    fn ended(&self, ended: End) {
+        match ended {
+            End::Closed | End::Idle | End::Cut(false) => {}
+            End::Cut(true) => {
                 self.worker.metrics.limit(Limit::Drain);
                 self.cut.set(self.cut.get() + 1);
             }
-            Ok(End::Expired(limit)) | Err(limit) => self.worker.metrics.limit(limit),
+            End::Expired(limit) => self.worker.metrics.limit(limit),
         }
     }
 
-    /// Serves a connection to its end; `Err` when it broke a limit before its first request.
+    /// Takes a connection up to where HTTP begins; `Err` when it broke a limit before its first request.
     async fn serve(
         &self,
         mut stream: TcpStream,
         address: SocketAddr,
-        binding: &Binding,
-        handle: &Handle,
+        binding: usize,
+        handle: Rc<Handle>,
         mut guards: Guards,
-    ) -> Result<End, Limit> {
+    ) -> Result<Served, Limit> {
+        let binding = self.binding(binding);
         let timers = &self.worker.config.timers;
         let port = stream.local_addr().map_or(binding.address.port(), |local| local.port());
         let (mut client, mut early) = (address, BytesMut::new());
@@ -213,11 +236,11 @@ impl Door {
                     guards.limit.name(client.ip())?;
                 }
                 // A balancer that only looks whether somebody listens.
-                Err(ProxyProtocolError::Empty) => return Ok(End::Closed),
+                Err(ProxyProtocolError::Empty) => return Ok(Served::Ended(End::Closed)),
                 Err(error) => {
                     self.worker.metrics.proxy_protocol_errors.inc();
                     tracing::debug!(peer = %address, %error, "no usable PROXY protocol header");
-                    return Ok(End::Closed);
+                    return Ok(Served::Ended(End::Closed));
                 }
             }
         }
@@ -233,9 +256,9 @@ impl Door {
             let http2 =
                 binding.h2c && timeout_at(by, socket.begins_with(PREFACE)).await.map_err(|_| Limit::FirstByte)?;
             let version = if http2 { Version::Http2 } else { Version::Http1 };
-            return Ok(serve(socket, version, downstream(None), handle).await);
+            return Ok(Served::By(serve(socket.into(), version, downstream(None), handle)));
         }
-        let Some(acceptor) = self.acceptors.of(&binding.listener) else { return Ok(End::Closed) };
+        let Some(acceptor) = self.acceptors.of(&binding.listener) else { return Ok(Served::Ended(End::Closed)) };
         let active = Active::begin(&self.worker.metrics.tls_handshakes_active);
         let handshake = timeout_at(Instant::now() + timers.handshake, self.turns.handshake(acceptor, socket)).await;
         drop(active);
@@ -244,7 +267,7 @@ impl Door {
             Ok(Err(error)) => {
                 self.worker.metrics.tls_failures.inc();
                 tracing::debug!(peer = %address, %error, "TLS handshake failed");
-                return Ok(End::Closed);
+                return Ok(Served::Ended(End::Closed));
             }
             Ok(Ok(stream)) => stream,
         };
@@ -256,19 +279,19 @@ impl Door {
         let server_name = session.server_name().and_then(portico_shared::normalise::authority::name);
         let facts = TlsFacts { server_name: server_name.map(|name| name.into_owned()) };
         let version = if session.alpn_protocol() == Some(b"h2") { Version::Http2 } else { Version::Http1 };
-        Ok(serve(stream, version, downstream(Some(facts)), handle).await)
+        Ok(Served::By(serve(stream.into(), version, downstream(Some(facts)), handle)))
     }
 }
 
 /// A connection in the worker's book, whichever way it ends.
-struct Entry<'a> {
-    worker: &'a Worker,
+struct Entry {
+    worker: Rc<Worker>,
     key: usize,
     handle: Rc<Handle>,
 }
 
-impl<'a> Entry<'a> {
-    fn new(worker: &'a Worker) -> Self {
+impl Entry {
+    fn new(worker: Rc<Worker>) -> Self {
         let handle = Rc::new(Handle::default());
         let key = worker.connections.borrow_mut().insert(handle.clone());
         worker.metrics.connections_active.inc();
@@ -276,7 +299,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Entry {
     fn drop(&mut self) {
         self.worker.connections.borrow_mut().remove(self.key);
         self.worker.metrics.connections_active.dec();

@@ -9,7 +9,7 @@ mod relief;
 mod run;
 mod table;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -26,6 +26,7 @@ use crate::config::Config;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::{Limit, WorkerMetrics};
 use crate::overload::{Lateness, Level, Overload};
+use crate::parking::Wheel;
 use crate::protocol::Handle;
 use crate::request::ProxyError;
 use crate::serving::Serving;
@@ -52,6 +53,7 @@ pub(crate) struct Worker {
     pub(crate) overload: Arc<Overload>,
     lateness: Lateness,
     connections: RefCell<Slab<Rc<Handle>>>,
+    parked: RefCell<Wheel>,
 }
 
 impl Worker {
@@ -73,6 +75,7 @@ impl Worker {
             overload,
             lateness,
             connections: RefCell::default(),
+            parked: RefCell::new(Wheel::new()),
         })
     }
 
@@ -124,12 +127,30 @@ impl Worker {
         if self.lateness.admit() { Ok(()) } else { Err(ProxyError::Overloaded(Limit::Lateness)) }
     }
 
-    /// Lets idle upstream connections go whose time is over, and a table that no request has left behind yet.
+    /// The deadlines of the parked connections.
+    pub(crate) fn parked(&self) -> RefMut<'_, Wheel> {
+        self.parked.borrow_mut()
+    }
+
+    /// Lets connections go whose time is over, parked ones and idle ones to upstreams, a table that no request has left
+    /// behind yet, and memory that was freed.
     fn sweep(&self) {
         drop(self.table());
         let now = Instant::now();
+        let due = self.parked().due(now);
+        due.iter().for_each(|handle| handle.expire());
         for balancer in self.balancers.borrow().values() {
             balancer.sweep(now);
         }
+        remind_allocator();
     }
 }
+
+/// Makes the allocator look for pages to give back: it does so when a page comes or goes, and where nothing but parking
+/// goes on, none does. The room is neither written nor kept.
+fn remind_allocator() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(A_PAGE_OF_ITS_OWN)));
+}
+
+/// More than shares a page of the allocator with anything else.
+const A_PAGE_OF_ITS_OWN: usize = 4 << 20;

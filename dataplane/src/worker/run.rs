@@ -90,5 +90,6 @@ async fn live(mut common: Common, sockets: Vec<Bound>, handed: mpsc::UnboundedRe
 
 /// Connections that may wait for being accepted.
 const BACKLOG: i32 = 4096;
-/// How often idle upstream connections are looked through.
-const SWEEP: Duration = Duration::from_secs(1);
+/// How often idle connections are looked through. No part of the second that the allocator keeps free pages for: in step
+/// with it, it would come too early each time.
+const SWEEP: Duration = Duration::from_millis(350);

@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) use origin::Origin;
+pub(crate) use tls::tls;
 pub(crate) use wire::{Ended, Wire, soon};
 
 /// A data plane that accepts.

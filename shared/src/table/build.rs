@@ -82,7 +82,8 @@ impl<T> Changes<T> {
         let (mut old, mut new) = (before.iter().peekable(), after.iter().enumerate().peekable());
         while let (Some(a), Some((_, b))) = (old.peek(), new.peek()) {
             if Arc::ptr_eq(a, b) {
-                (old.next(), new.next());
+                old.next();
+                new.next();
                 continue;
             }
             let order = key(a).cmp(key(b));

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portico_shared::Report;
-use portico_shared::ir::{CertificateName, HostPattern, INGRESS_LISTENER, Ir, Listener, Route, VirtualHost};
+use portico_shared::ir::{
+    Certificate, CertificateName, HostPattern, INGRESS_LISTENER, Ir, Listener, Route, Upstream, VirtualHost,
+};
 
 use super::patch::patched;
 use super::settle::Touched;
@@ -20,7 +22,7 @@ impl Memory {
     pub(super) fn settle_ir(
         &mut self,
         work: &Work<'_>,
-        hosts: Vec<Arc<VirtualHost>>,
+        hosts: &[Arc<VirtualHost>],
         fallback: Option<Arc<Route>>,
         covering: Vec<CertificateName>,
         default_certificate: Option<CertificateName>,
@@ -28,37 +30,50 @@ impl Memory {
     ) {
         let before = self.ir.clone();
         let listener = before.listeners.first();
-        let virtual_hosts = self.virtual_hosts(work, &hosts, listener.map_or(&[], |listener| &listener.virtual_hosts));
+        let hosts_before = listener.map_or(&[][..], |listener| &listener.virtual_hosts);
+        let virtual_hosts = self.virtual_hosts(work, hosts, hosts_before);
+        let certificates = self.listed(covering);
+        let (upstreams, used) =
+            (self.settle_upstreams(work.is_whole(), touched), self.settle_certificates(work.is_whole(), touched));
+        let lists = virtual_hosts.is_none() && upstreams.is_none() && used.is_none();
+        let rest = |listener: &Listener| {
+            (&listener.fallback, &listener.default_certificate, &listener.certificates)
+                == (&fallback, &default_certificate, &certificates)
+        };
+        // Copying the lists would be most of what a small change costs.
+        if lists && listener.is_some_and(rest) {
+            return;
+        }
         let listener = Listener {
             name: INGRESS_LISTENER.into(),
-            virtual_hosts,
+            virtual_hosts: virtual_hosts.unwrap_or_else(|| hosts_before.to_vec()),
             fallback,
             default_certificate,
-            certificates: self.listed(covering),
+            certificates,
         };
-        let ir = Ir {
-            listeners: vec![listener],
-            upstreams: self.settle_upstreams(work.is_whole(), touched),
-            certificates: self.settle_certificates(work.is_whole(), touched),
-        };
+        let upstreams = upstreams.unwrap_or_else(|| before.upstreams.clone());
+        let certificates = used.unwrap_or_else(|| before.certificates.clone());
+        let ir = Ir { listeners: vec![listener], upstreams, certificates };
         if ir != *before {
             self.ir = Arc::new(ir);
         }
     }
 
+    /// The virtual hosts, if they are others than before.
     fn virtual_hosts(
         &mut self,
         work: &Work<'_>,
         made: &[Arc<VirtualHost>],
         before: &[Arc<VirtualHost>],
-    ) -> Vec<Arc<VirtualHost>> {
+    ) -> Option<Vec<Arc<VirtualHost>>> {
         let whole = work.is_whole();
         let mut changes: BTreeMap<&HostPattern, _> = BTreeMap::new();
         if let Scope::Hosts(hosts) = &work.scope {
             changes.extend(hosts.iter().map(|pattern| (pattern, None)));
         }
         changes.extend(made.iter().map(|host| (&host.pattern, Some(host.clone()))));
-        let ruled = patched(before, &changes, |host| &host.pattern, whole).unwrap_or_else(|| before.to_vec());
+        let ruled = patched(before, &changes, |host| &host.pattern, whole);
+        let all = ruled.as_deref().unwrap_or(before);
         // The certificates of names without a rule serve whatever they cover. That is enough for such a name, unless a
         // wildcard host would answer it with another certificate.
         let find = |hosts: &'_ [Arc<VirtualHost>], pattern: &HostPattern| {
@@ -67,7 +82,7 @@ impl Memory {
         };
         let mut hosted = Vec::new();
         for (pattern, name) in self.names.iter_mut().filter(|(pattern, _)| work.scope.holds(pattern)) {
-            let wildcard = host::wildcard_above(pattern).and_then(|wildcard| find(&ruled, &wildcard));
+            let wildcard = host::wildcard_above(pattern).and_then(|wildcard| find(all, &wildcard));
             let other = wildcard.filter(|it| it.certificate.as_ref().is_some_and(|other| *other != name.certificate));
             name.hosted = other.is_some();
             hosted.extend(other.map(|wildcard| {
@@ -76,7 +91,8 @@ impl Memory {
             }));
         }
         let changes = hosted.iter().map(|host| (&host.pattern, Some(host.clone()))).collect();
-        patched(&ruled, &changes, |host| &host.pattern, false).unwrap_or(ruled)
+        let hosted = patched(all, &changes, |host| &host.pattern, false);
+        hosted.or(ruled)
     }
 
     /// Certificates for whatever they cover, those of the oldest Ingresses first, each once.
@@ -90,7 +106,7 @@ impl Memory {
         all.filter(|certificate| seen.insert(certificate.clone())).collect()
     }
 
-    fn settle_upstreams(&mut self, whole: bool, touched: &mut Touched) -> Vec<Arc<portico_shared::ir::Upstream>> {
+    fn settle_upstreams(&mut self, whole: bool, touched: &mut Touched) -> Option<Vec<Arc<Upstream>>> {
         let mut changes = BTreeMap::new();
         for name in &touched.upstreams {
             if self.upstreams.get(name).is_some_and(|kept| kept.asked == 0) {
@@ -111,18 +127,16 @@ impl Memory {
             }
             changes.insert(name, upstream);
         }
-        let before = &self.ir.upstreams;
-        patched(before, &changes, |upstream| &upstream.name, whole).unwrap_or_else(|| before.clone())
+        patched(&self.ir.upstreams, &changes, |upstream| &upstream.name, whole)
     }
 
-    fn settle_certificates(&self, whole: bool, touched: &Touched) -> Vec<Arc<portico_shared::ir::Certificate>> {
+    fn settle_certificates(&self, whole: bool, touched: &Touched) -> Option<Vec<Arc<Certificate>>> {
         let now = |name| {
             let of_hosts = self.certificates.get(name).map(|(certificate, _)| certificate);
             of_hosts.or_else(|| self.rest.certificates.get(name)).cloned()
         };
         let changes = touched.certificates.iter().map(|name| (name, now(name))).collect();
-        let before = &self.ir.certificates;
-        patched(before, &changes, |certificate| &certificate.name, whole).unwrap_or_else(|| before.clone())
+        patched(&self.ir.certificates, &changes, |certificate| &certificate.name, whole)
     }
 
     /// Brings the report up to date; returns the next moment at which time alone changes it.

@@ -92,13 +92,14 @@ impl Memory {
         touched.certificates.extend(self.rest.certificates.keys().cloned());
 
         self.settle_ingresses(work, &ours);
-        let hosts = hosts.into_iter().map(|made| made.value).collect();
-        self.settle_ir(work, hosts, misses.value, covering, default_certificate, &mut touched);
+        let hosts: Vec<_> = hosts.into_iter().map(|made| made.value).collect();
+        self.settle_ir(work, &hosts, misses.value, covering, default_certificate, &mut touched);
         let boundary = self.settle_report(snapshot, &touched);
         self.snapshot = Some(snapshot.clone());
         self.unpruned += 1;
         if self.unpruned > PRUNED {
-            (self.unpruned, _) = (0, self.common.prune());
+            self.unpruned = 0;
+            self.common.prune();
         }
         (fresh, boundary)
     }

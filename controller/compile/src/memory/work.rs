@@ -82,7 +82,7 @@ impl Memory {
             return None;
         }
         let services = snapshot.services.differences(&before.services, Arc::ptr_eq);
-        let slices = snapshot.slices.differences(&before.slices, |a, b| Arc::ptr_eq(a, b));
+        let slices = snapshot.slices.differences(&before.slices, Arc::ptr_eq);
         let mut services: HashSet<Key> = services.into_iter().chain(slices).cloned().collect();
         let secrets: BTreeSet<_> = snapshot.secrets.differences(&before.secrets, same).into_iter().collect();
         let verified = self.authorities.iter().filter(|(_, secret)| secrets.contains(secret));

@@ -123,6 +123,7 @@ fn limits() {
 fn timers() {
     let args = serve("--drain-delay 0 --keep-alive-timeout 90 --request-head-timeout 1500ms").timers;
     assert_eq!(args.drain_delay.0, Duration::ZERO);
+    assert_eq!(args.park_after.0, Duration::from_secs(2));
     assert_eq!(args.keep_alive_timeout.0, Duration::from_secs(90));
     assert_eq!(args.request_head_timeout.0, Duration::from_millis(1500));
     assert_eq!(args.drain_timeout.0, Duration::from_secs(30));

@@ -58,6 +58,9 @@ pub(crate) struct TimersArgs {
     /// Idle connection of a client; close
     #[arg(long, env = "PORTICO_KEEP_ALIVE_TIMEOUT", value_name = "D", default_value_t = Timer(Timers::default().keep_alive))]
     pub(crate) keep_alive_timeout: Timer,
+    /// Idle HTTP/1 connection until it gives up all memory but its socket and TLS session; 0 never
+    #[arg(long, env = "PORTICO_PARK_AFTER", value_name = "D", default_value_t = Pause(Timers::default().park_after))]
+    pub(crate) park_after: Pause,
     /// Response that the client does not take; close
     #[arg(long, env = "PORTICO_WRITE_TIMEOUT", value_name = "D", default_value_t = Timer(Timers::default().write_stall))]
     pub(crate) write_timeout: Timer,

@@ -86,11 +86,12 @@ impl Metrics {
             family.counter(&[("limit", limit.label())], count)?;
         }
 
-        let (name, help) = ("portico_connections_active", "Downstream connections now");
-        let mut family = Family(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?);
-        for (number, worker) in self.workers.iter().enumerate() {
-            let labels = [("worker", number.to_string())];
-            family.0.encode_family(&labels)?.encode_gauge(&worker.connections_active.get())?;
+        for (name, help, value) in CONNECTIONS {
+            let mut family = Family(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?);
+            for (number, worker) in self.workers.iter().enumerate() {
+                let labels = [("worker", number.to_string())];
+                family.0.encode_family(&labels)?.encode_gauge(&value(worker).get())?;
+            }
         }
 
         let dropped = self.access_log.get().map_or(0, |log| log.dropped());
@@ -183,6 +184,15 @@ impl Metrics {
 const CONVERGENCE: &str = "From the change that endpoints came of, as its source dates it, to their being swapped in and \
                            to the first request sent by them; two clocks are compared, and what lies in the future or \
                            over 10 minutes back is left out";
+
+/// Picks one gauge of a worker.
+type WorkerGauge = fn(&WorkerMetrics) -> &Gauge;
+
+/// Gauges of connections: name, help, value.
+const CONNECTIONS: [(&str, &str, WorkerGauge); 2] = [
+    ("portico_connections_active", "Downstream connections now", |worker| &worker.connections_active),
+    ("portico_connections_parked", "Downstream connections that are parked now", |worker| &worker.connections_parked),
+];
 
 /// Picks one number of a route.
 type RouteValue = fn(&RouteTotals) -> u64;

@@ -72,6 +72,7 @@ fn shards_of_all_workers_are_added_up() {
         worker.accepted(true);
         worker.accepted(false);
         worker.connections_active.inc();
+        worker.connections_parked.inc();
         worker.tls_handshake(ProtocolVersion::TLSv1_3, number == 1);
         worker.limit(Limit::HeadSize);
         worker.requests_in_flight.inc();
@@ -82,6 +83,7 @@ fn shards_of_all_workers_are_added_up() {
         (r#"portico_connections_total{binding="http"}"#, 2.0),
         (r#"portico_connections_total{binding="https"}"#, 2.0),
         (r#"portico_connections_active{worker="1"}"#, 1.0),
+        (r#"portico_connections_parked{worker="1"}"#, 1.0),
         (r#"portico_tls_handshakes_total{version="1.3",resumed="false"}"#, 1.0),
         (r#"portico_tls_handshakes_total{version="1.3",resumed="true"}"#, 1.0),
         (r#"portico_tls_handshakes_total{version="1.2",resumed="true"}"#, 0.0),

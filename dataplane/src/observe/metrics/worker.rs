@@ -23,6 +23,8 @@ pub struct WorkerMetrics {
     pub connections_accepted_https: Counter,
     /// Downstream connections now.
     pub connections_active: Gauge,
+    /// Those of them that are parked.
+    pub connections_parked: Gauge,
     /// Connections given to a less loaded worker.
     pub connections_handed_over: Counter,
     /// Completed handshakes, see [`WorkerMetrics::tls_handshake`]: TLS 1.2 and 1.3, each full and resumed.
@@ -75,6 +77,7 @@ impl Default for WorkerMetrics {
             connections_accepted_http: Counter::default(),
             connections_accepted_https: Counter::default(),
             connections_active: Gauge::default(),
+            connections_parked: Gauge::default(),
             connections_handed_over: Counter::default(),
             tls_handshakes: Default::default(),
             tls_failures: Counter::default(),
