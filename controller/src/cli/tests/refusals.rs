@@ -38,6 +38,11 @@ fn every_bad_flag_is_one_line() {
         ("--hsts-max-age year", "--hsts-max-age"),
         ("--hsts-include-subdomains", "--hsts"),
         ("--balance random", "--balance"),
+        ("--memory-limit 0", "--memory-limit"),
+        ("--memory-refuse 80", "--memory-refuse"),
+        ("--memory-accept-off 101", "--memory-accept-off"),
+        ("--max-connections 999999999", "--max-connections"),
+        ("--tls-handshakes-at-once 0", "--tls-handshakes-at-once"),
         ("--allow-local-external-names --no-external-names", "--no-external-names"),
         ("--tls-min-version 1.1", "1.2, 1.3"),
         ("--max-connections 0", "--max-connections"),
@@ -101,13 +106,15 @@ fn no_flag_is_the_documented_default() {
     let settings = settings::serve(&args).unwrap();
     assert_eq!(settings.options, Options::default());
     let (got, default) = (&settings.dataplane, Config::default());
-    // These two also depend on how many files may be open here.
-    let limits = Limits { connections: got.limits.connections, ..default.limits.clone() };
+    // These three also depend on how many files may be open here.
+    let Limits { connections, upstream_connections, .. } = got.limits;
+    let limits = Limits { connections, upstream_connections, ..default.limits.clone() };
     let upstream = Upstream { idle_total: got.upstream.idle_total, ..default.upstream.clone() };
     assert!((1..=default.limits.connections).contains(&limits.connections));
     assert!(upstream.idle_total <= default.upstream.idle_total);
     assert_eq!(format!("{:?}", got.limits), format!("{limits:?}"));
     assert_eq!(format!("{:?}", got.timers), format!("{:?}", default.timers));
+    assert_eq!(format!("{:?}", got.overload), format!("{:?}", default.overload));
     assert_eq!(format!("{:?}", got.tls), format!("{:?}", default.tls));
     assert_eq!(format!("{:?}", got.upstream), format!("{upstream:?}"));
     assert_eq!((got.drain_delay, got.drain_timeout), (default.drain_delay, default.drain_timeout));
