@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use portico_tests::client::Raw;
@@ -12,6 +13,9 @@ use portico_tests::{Ingress, Portico, Service, wait_until};
 use crate::corpus::{Entry, Step, octets};
 use crate::stage::portico;
 use crate::{caught, trial};
+
+/// Time for the answers to a message whose connection stays open.
+const QUIET: Duration = Duration::from_millis(200);
 
 /// A test for each upstream.
 pub(crate) fn trials(entries: &[Entry]) -> Vec<Trial> {
@@ -69,8 +73,8 @@ async fn one(portico: &Portico, log: &Path, message: &[u8], number: usize, most:
     let before = lines(log).len();
     let mut raw = Raw::connect(portico.http()).await;
     raw.send(message).await;
-    raw.finish().await;
-    raw.rest().await;
+    // Answers are of no interest here; what the upstream understands shows behind the last request.
+    let _ = tokio::time::timeout(QUIET, raw.rest()).await;
     let last = format!("/last-{number}-");
     let mut raw = Raw::connect(portico.http()).await;
     let answer = raw.send(format!("GET {last} HTTP/1.1\r\nHost: a.test\r\n\r\n")).await.answer().await;
