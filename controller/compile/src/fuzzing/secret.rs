@@ -43,8 +43,11 @@ pub fn secret(octets: &[u8]) {
             let shown = format!("{certificate:?}");
             let der = certificate.key.der.expose();
             // There every format has something private: numbers of RSA, the scalar of a curve.
-            let octets = format!("{:?}", &der[der.len() / 4..][..10]);
-            assert!(!shown.contains(octets.trim_matches(['[', ']'])), "the key shows");
+            let private = &der[der.len() / 4..][..10];
+            let public = certificate.chain.iter().any(|der| der.windows(private.len()).any(|part| part == private));
+            let octets = format!("{private:?}");
+            // Behind a key anything may stand, a part of its certificate, too.
+            assert!(public || !shown.contains(octets.trim_matches(['[', ']'])), "the key shows");
         }
     }
 }
