@@ -30,7 +30,7 @@ pub(crate) fn manifest(octets: &[u8]) {
     let after = followed.objects.last().map(|object| object.reference().to_string());
     assert_eq!(after.as_deref(), Some("Namespace after"), "{text:?} hides what follows");
     assert!(followed.objects.len() > read.objects.len() || !read.complete, "{text:?} changes by what follows");
-    compiles(read.objects, &Options::default());
+    compiles(&read.objects, &Options::default());
 }
 
 /// Four octets choose the options, each further four up to three objects: so one can change while the others stay.
@@ -44,7 +44,7 @@ pub(crate) fn snapshot(octets: &[u8]) {
     }
     let mut seen = BTreeSet::new();
     all.retain(|object| seen.insert(object.reference().clone()));
-    compiles(all, &options);
+    compiles(&all, &options);
 }
 
 /// What a strategy makes of a seed.
@@ -55,7 +55,7 @@ fn drawn<S: Strategy>(strategy: &S, seed: &[u8]) -> S::Value {
     strategy.new_tree(&mut runner).expect("nothing is filtered").current()
 }
 
-fn compiles(objects: Vec<AnyObject>, options: &Options) {
+fn compiles(objects: &[AnyObject], options: &Options) {
     let options = Arc::new(options.clone());
     let of = |objects: &mut dyn Iterator<Item = AnyObject>| Snapshot::from_objects(objects, options.clone(), NOW);
     let all = of(&mut objects.iter().cloned());
