@@ -97,7 +97,7 @@ impl Overload {
                 }
                 overload.stuck.store(calm.elapsed() >= PATIENCE, Relaxed);
                 drop(overload);
-                thread::sleep(if share >= NEAR { OFTEN } else { SELDOM });
+                thread::park_timeout(if share >= NEAR { OFTEN } else { SELDOM });
             }
         };
         if let Err(error) = thread::Builder::new().name("memory".into()).spawn(looking) {

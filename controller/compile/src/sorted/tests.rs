@@ -1,3 +1,5 @@
+//! The map against a `BTreeMap`: what both hold, and what a change of one shares with the map before.
+
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
