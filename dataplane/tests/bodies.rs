@@ -254,6 +254,15 @@ async fn a_client_that_goes_on_sending_fast_is_heard_for_64_kib() {
 }
 
 #[tokio::test]
+async fn a_client_that_reads_only_after_it_has_sent_too_much_gets_its_answer() {
+    let origin = Origin::new().await;
+    let proxy = Proxy::start(&[origin.address], |config| config.limits.body = Some(1 << 20)).await;
+    let mut client = proxy.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4194304\r\n\r\n").await;
+    client.send(&vec![b'x'; 4 << 20]).await;
+    assert_eq!(status(&client.head().await), 413);
+}
+
+#[tokio::test]
 async fn an_answer_that_the_client_does_not_want_any_more_ends_its_connection() {
     let origin = Origin::new().await;
     let proxy = Proxy::start(&[origin.address], |config| config.bindings[0].h2c = true).await;

@@ -23,7 +23,8 @@ use crate::protocol::io::Activity;
 pub(crate) struct Socket {
     stream: TcpStream,
     early: BytesMut,
-    linger: Option<Pin<Box<Sleep>>>,
+    /// Turns of [`LINGER_READS`] taken, and the end, once closing lingers.
+    linger: Option<(usize, Pin<Box<Sleep>>)>,
     activity: Arc<Activity>,
 }
 
@@ -46,9 +47,10 @@ impl Socket {
     /// Reads and forgets until the client closes or the time is over.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = || Box::pin(tokio::time::sleep_until(Instant::now() + LINGER));
-        let over = self.linger.get_or_insert_with(until).as_mut().poll(cx).is_ready();
+        let (_, sleep) = self.linger.get_or_insert_with(|| (0, until()));
+        let over = sleep.as_mut().poll(cx).is_ready();
         let mut scrap = [0; 4096];
-        for _ in 0..MAX_LINGER_READS {
+        for _ in 0..LINGER_READS {
             let mut buffer = ReadBuf::new(&mut scrap);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
@@ -57,7 +59,13 @@ impl Socket {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(())
+        let Some((turns, _)) = self.linger.as_mut().filter(|(turns, _)| !over && *turns < MAX_LINGER_TURNS) else {
+            return Poll::Ready(());
+        };
+        *turns += 1;
+        // Others have their turn before more is read.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -120,5 +128,7 @@ impl AsyncWrite for Socket {
 
 /// How long a closed connection is read for what the client had already sent.
 const LINGER: Duration = Duration::from_secs(1);
-/// Reads of 4 KiB in one poll and in all while lingering: 256 KiB.
-const MAX_LINGER_READS: usize = 64;
+/// Reads of 4 KiB in one turn while lingering: 256 KiB.
+const LINGER_READS: usize = 64;
+/// Further turns: 8 MiB in all. Closing with octets unread is a reset, which may take the answer away with it.
+const MAX_LINGER_TURNS: usize = 31;

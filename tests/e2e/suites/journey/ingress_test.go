@@ -92,9 +92,8 @@ func TestPathBasedWithTLS(t *testing.T) {
 		c.Roots, c.HTTP2 = authority.Pool(), http2
 		c.GetWhen(t, "https://example.com/api", harness.From("api-service"))
 		c.GetWhen(t, "https://example.com/web/page", harness.From("web-service"))
-		if reply := c.Get(t, "https://example.com/other"); reply.Status != http.StatusNotFound {
-			t.Errorf("/other: status %d instead of 404", reply.Status)
-		}
+		// The other replica may be the one that answers, and have read the Secret a moment later.
+		c.GetWhen(t, "https://example.com/other", harness.Status(http.StatusNotFound))
 	}
 	// Any other name gets another certificate, and a certificate means no redirect.
 	c := p.Client(t)
