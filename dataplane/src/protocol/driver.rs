@@ -93,8 +93,8 @@ impl Handle {
     /// told otherwise.
     pub(crate) fn press(&self, on: bool) {
         self.pressed.set(on);
-        if on && let Some(waker) = self.waker.borrow().as_ref() {
-            waker.wake_by_ref();
+        if on {
+            self.wake();
         }
     }
 }

@@ -83,7 +83,9 @@ pub(crate) async fn storm(addresses: [SocketAddr; 2], count: usize, mut ask: imp
         assert!(client.wire.silent(Duration::ZERO).await, "connection {} was ended", client.number);
     }
     drop(clients);
+    let closed = Instant::now();
     while state()[0] > 0 {
+        assert!(closed.elapsed() < PATIENCE, "{} connections outlive their clients", state()[0]);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     println!("storm: woken at random {count} times, none lost, {:.1?}", begun.elapsed());
