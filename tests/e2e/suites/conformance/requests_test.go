@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"portico.test/e2e/harness"
 )
@@ -77,22 +78,27 @@ func (w *world) certified(host string) error {
 	return w.reply.Certificate.VerifyHostname(host)
 }
 
-// spread sends requests one after the other and counts the pods that answer.
+// spread sends so many requests one after the other, each of which must be answered, and counts the pods that do. The API
+// server tells of ready pods before every replica can have heard of them: until all take part, it asks as often again.
 func (w *world) spread(ctx context.Context, requests int, url string, pods int, backend string) error {
-	seen := map[string]int{}
-	for n := range requests {
-		if err := w.send(ctx, http.MethodGet, url); err != nil {
-			return fmt.Errorf("request %d: %w", n+1, err)
+	for begin := time.Now(); ; {
+		seen := map[string]int{}
+		for n := range requests {
+			if err := w.send(ctx, http.MethodGet, url); err != nil {
+				return fmt.Errorf("request %d: %w", n+1, err)
+			}
+			if err := w.answeredFrom(http.StatusOK, backend); err != nil {
+				return fmt.Errorf("request %d: %w", n+1, err)
+			}
+			seen[w.reply.Echo.Pod]++
 		}
-		if err := w.answeredFrom(http.StatusOK, backend); err != nil {
-			return fmt.Errorf("request %d: %w", n+1, err)
+		if len(seen) == pods {
+			return nil
 		}
-		seen[w.reply.Echo.Pod]++
+		if time.Since(begin) > 20*time.Second {
+			return fmt.Errorf("%d pods answered instead of %d: %v", len(seen), pods, seen)
+		}
 	}
-	if len(seen) != pods {
-		return fmt.Errorf("%d pods answered instead of %d: %v", len(seen), pods, seen)
-	}
-	return nil
 }
 
 func equal(what, have, want string) error {
