@@ -12,6 +12,8 @@ use tokio::time::timeout;
 /// A listening upstream; dropping it closes port and connections.
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
+    /// Held by each connection.
+    open: Arc<()>,
     task: JoinHandle<()>,
 }
 
@@ -27,14 +29,26 @@ impl Backend {
         let address = listener.local_addr().unwrap();
         let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n{}", "x".repeat(body));
         let answer: Arc<[u8]> = text.into_bytes().into();
+        let open = Arc::new(());
+        let token = open.clone();
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, answer.clone(), idle));
+                let (answer, token) = (answer.clone(), token.clone());
+                connections.spawn(async move {
+                    serve(stream, answer, idle).await;
+                    drop(token);
+                });
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, task }
+        Self { address, open, task }
+    }
+
+    /// Open connections to it.
+    pub(crate) fn connections(&self) -> usize {
+        // One is its own, one the listening task's.
+        Arc::strong_count(&self.open).saturating_sub(2)
     }
 }
 

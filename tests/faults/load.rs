@@ -72,6 +72,11 @@ impl Load {
         Self { tally, clients: set, begun: Instant::now() }
     }
 
+    /// Good answers so far.
+    pub(crate) fn good(&self) -> u64 {
+        self.tally.good.load(Relaxed)
+    }
+
     /// Runs them for that long and stops.
     pub(crate) async fn during(self, time: Duration) -> Outcome {
         tokio::time::sleep(time).await;
@@ -81,7 +86,7 @@ impl Load {
     /// Stops them after what they are at.
     pub(crate) async fn stop(mut self) -> Outcome {
         let took = self.begun.elapsed();
-        self.tally.stop.store(true, Relaxed);
+        self.tally.end();
         while self.clients.join_next().await.is_some() {}
         let mut times = std::mem::take(&mut *self.tally.times.lock().unwrap());
         times.sort_unstable();
@@ -136,7 +141,7 @@ async fn client(shape: Shape, tally: Arc<Tally>) {
     let request = format!("{} / HTTP/1.1\r\nHost: {}\r\n\r\n", shape.method, shape.host);
     let mut kept: Option<TcpStream> = None;
     let mut times = Vec::new();
-    while !tally.stop.load(Relaxed) {
+    while !tally.ended() {
         let begun = Instant::now();
         let reused = kept.is_some();
         let asked = timeout(LONGEST, ask(kept.take(), &shape, &request)).await;
@@ -144,15 +149,11 @@ async fn client(shape: Shape, tally: Arc<Tally>) {
             Ok((status, stream)) => {
                 kept = stream.filter(|_| shape.keep);
                 times.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
-                match status {
-                    200..=299 => tally.good.fetch_add(1, Relaxed),
-                    503 => tally.refused.fetch_add(1, Relaxed),
-                    other => tally.fail(format!("status {other}")),
-                };
+                tally.count(status);
             }
             Err(Failure::Unanswered) if reused => drop(tally.raced.fetch_add(1, Relaxed)),
-            Err(Failure::Unanswered) => drop(tally.fail("closed unanswered".to_owned())),
-            Err(Failure::Other(what)) => drop(tally.fail(what)),
+            Err(Failure::Unanswered) => tally.fail("closed unanswered".to_owned()),
+            Err(Failure::Other(what)) => tally.fail(what),
         }
         if !shape.pace.is_zero() {
             tokio::time::sleep(shape.pace).await;
@@ -162,11 +163,33 @@ async fn client(shape: Shape, tally: Arc<Tally>) {
 }
 
 impl Tally {
-    fn fail(&self, what: String) -> u64 {
-        let mut failures = self.failures.lock().unwrap();
-        let count = failures.entry(what).or_default();
-        *count += 1;
-        *count
+    /// An answer has come.
+    pub(crate) fn count(&self, status: u16) {
+        match status {
+            200..=299 => drop(self.good.fetch_add(1, Relaxed)),
+            503 => drop(self.refused.fetch_add(1, Relaxed)),
+            other => self.fail(format!("status {other}")),
+        }
+    }
+
+    /// Something went wrong.
+    pub(crate) fn fail(&self, what: String) {
+        *self.failures.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    /// What went wrong, and how often.
+    pub(crate) fn failures(&self) -> BTreeMap<String, u64> {
+        self.failures.lock().unwrap().clone()
+    }
+
+    /// Clients stop after what they are at.
+    pub(crate) fn end(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Whether they are to stop.
+    pub(crate) fn ended(&self) -> bool {
+        self.stop.load(Relaxed)
     }
 }
 

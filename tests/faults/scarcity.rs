@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::cgroup::Cgroup;
 use crate::load::{Load, Shape};
 use crate::row::{Figures, millis};
-use crate::stage::{HOST, Wrapped, count, descriptors as open_descriptors, processor_time, serve, site, within};
+use crate::stage::{HOST, Wrapped, count, descriptors as open_descriptors, processor_time, site, within};
 
 /// R19: 4,096 descriptors, 10,000 clients that say nothing.
 pub(crate) async fn descriptors() -> Figures {
@@ -137,10 +137,12 @@ async fn upload(to: SocketAddr) {
     while stream.write_all(&body).await.is_ok() {}
 }
 
-/// R21: four times the clients that fill the processor.
+/// R21: four times the clients that fill the processor, of which it has a part: the rest drives.
 pub(crate) async fn processor() -> Figures {
+    let cgroup = Cgroup::with_processor(20);
     let backend = Backend::start(2).await;
-    let portico = serve(&[backend.address], &["--max-connection-requests", "0"]).await;
+    let wrapped = Wrapped::new(&cgroup.enter(), "");
+    let portico = wrapped.setup().manifests(site(&[backend.address])).start().await;
     let shape = Shape::get(portico.http(), HOST);
     let (mut peak, mut overloaded) = (0.0_f64, 0.0_f64);
     let (mut slow, mut tail, mut failed) = (Vec::new(), Duration::ZERO, 0);
