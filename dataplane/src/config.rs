@@ -252,7 +252,7 @@ pub struct Upstream {
     pub idle: Duration,
     /// Longest idle time of a connection for a request that may not be replayed. Default 2 s.
     pub idle_unsafe: Duration,
-    /// Idle connections per worker and endpoint. Default 64.
+    /// Idle connections per worker and endpoint. Default 256.
     pub idle_per_endpoint: usize,
     /// Idle connections in the whole process; each worker has an equal share. Default 8,192.
     pub idle_total: usize,
@@ -280,7 +280,7 @@ impl Default for Upstream {
             body_idle: Duration::from_secs(60),
             idle: Duration::from_secs(30),
             idle_unsafe: Duration::from_secs(2),
-            idle_per_endpoint: 64,
+            idle_per_endpoint: 256,
             idle_total: 8192,
             endpoint_subset: 256,
             retries: 2,
