@@ -1,4 +1,4 @@
-//! Memory of idle connections: everybody holds them at the same time, each in a fresh process.
+//! Memory of idle connections: everybody holds them at the same time, each in a fresh process that has come to rest.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::Instant;
 
 use crate::args::Settings;
 use crate::figures::{Figures, Sample, Value};
 use crate::measure;
+use crate::peers::Proxy;
 use crate::scenario::Scenario;
 use crate::site::Site;
 
@@ -17,6 +19,11 @@ use crate::site::Site;
 const WARM: usize = 64;
 /// Longest time that the driver may need for all connections.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long memory has to stand still before anything counts, and the longest wait for that.
+const REST: Duration = Duration::from_secs(3);
+const RESTLESS: Duration = Duration::from_secs(20);
+/// Kilobytes that are no movement.
+const STILL: u64 = 64;
 
 /// Measures one scenario; one round is enough, memory is no matter of luck.
 pub(crate) async fn run(
@@ -32,7 +39,7 @@ pub(crate) async fn run(
         let port = proxy.port(alpn.is_some(), "/");
         let holding = async {
             drop(Holder::start(settings, port, alpn, WARM).await?);
-            let before = proxy.running.resident()?;
+            let before = rested(proxy).await?;
             anyhow::Ok((before, Holder::start(settings, port, alpn, settings.idle_connections).await?))
         };
         let holding = holding.await;
@@ -53,6 +60,20 @@ pub(crate) async fn run(
         figures.samples.push(Sample { scenario: scenario.name, kind: proxy.kind, round: 1, value });
     }
     Ok(())
+}
+
+/// Resident memory once it stands still: what a start needed is given back late, and would be taken off what connections
+/// need if it went while they come.
+async fn rested(proxy: &Proxy) -> Result<u64> {
+    let (begin, mut since, mut before) = (Instant::now(), Instant::now(), proxy.running.resident()?);
+    while since.elapsed() < REST && begin.elapsed() < RESTLESS {
+        tokio::time::sleep(REST / 10).await;
+        let now = proxy.running.resident()?;
+        if now.abs_diff(before) > STILL {
+            (since, before) = (Instant::now(), now);
+        }
+    }
+    proxy.running.resident()
 }
 
 /// A driver that holds connections until it is dropped.
