@@ -50,6 +50,7 @@ async fn serve_http1(transport: Transport, downstream: Rc<Downstream>, handle: R
     let driver = Driver::new(Pin::new(&mut connection), sleep, &activity, &handle, timers);
     match (driver.parking(&downstream).await, connection.into_parts()) {
         (End::Idle, Some(parts)) => {
+            downstream.alarm.put_off();
             let transport = parts.io.into_inner().into_inner();
             Served::Parked(Box::new(Parked::new(transport, &parts.read_buf, downstream, handle)))
         }
@@ -101,11 +102,14 @@ fn http1_builder(config: &Config) -> http1::Builder {
     let longest = Requests::longest(&config.limits);
     let mut builder = http1::Builder::new();
     builder
-        .max_headers(config.limits.fields.max(FEWEST_FIELDS))
         .max_header_size(longest.max(SMALLEST_HEAD))
         .max_buf_size(READ_BUFFER.max(longest))
         .preserve_header_case(config.preserve_header_case)
         .header_read_timeout(None);
+    if config.limits.fields > HYPERS_FIELDS {
+        // The room for its own number costs hyper nothing; for another one it is written to before each head.
+        builder.max_headers(config.limits.fields);
+    }
     builder
 }
 
@@ -169,9 +173,9 @@ where
     }
 }
 
+/// Fields that hyper takes if it is not told otherwise.
+const HYPERS_FIELDS: usize = 100;
 /// Room for a stand-in of a refused head, however tight the limits are.
-const FEWEST_FIELDS: usize = 64;
-/// The same in octets.
 const SMALLEST_HEAD: usize = 16 * 1024;
 /// Read buffer of an HTTP/1 connection; it grows to this only while bodies flow.
 const READ_BUFFER: usize = 64 * 1024;

@@ -85,10 +85,6 @@ impl Activity {
         }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// The phase and its begin.
     pub(crate) fn phase(&self) -> (Phase, Instant) {
         let phase = match self.phase.load(Ordering::Relaxed) {
@@ -100,10 +96,11 @@ impl Activity {
         (phase, self.start + Duration::from_millis(self.since.load(Ordering::Relaxed)))
     }
 
-    /// Enters a phase now.
-    pub(crate) fn enter(&self, phase: Phase) {
+    /// Enters a phase; `now` is the time.
+    pub(crate) fn enter(&self, phase: Phase, now: Instant) {
+        let since = u64::try_from((now - self.start).as_millis()).unwrap_or(u64::MAX);
         self.phase.store(phase as u8, Ordering::Relaxed);
-        self.since.store(self.now(), Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
     }
 
     /// The connection's task has its turn: tasks that it started before have had theirs.
@@ -112,9 +109,9 @@ impl Activity {
     }
 
     /// The last request has ended. A head that has begun meanwhile has its whole time from now on.
-    pub(crate) fn rest(&self) {
+    pub(crate) fn rest(&self, now: Instant) {
         self.flushed.store(false, Ordering::Relaxed);
-        self.enter(if self.partial.load(Ordering::Relaxed) { Phase::Head } else { Phase::Idle });
+        self.enter(if self.partial.load(Ordering::Relaxed) { Phase::Head } else { Phase::Idle }, now);
     }
 
     /// The time for a head is over: the gate may refuse it when it is asked next. False when it was told before.
@@ -190,14 +187,14 @@ impl Activity {
     fn partial(&self, partial: bool) {
         self.partial.store(partial, Ordering::Relaxed);
         if partial && matches!(self.phase().0, Phase::Fresh | Phase::Idle) {
-            self.enter(Phase::Head);
+            self.enter(Phase::Head, Instant::now());
         }
     }
 
     /// HTTP/2: frames tell when a head is under way; others are no sign of life.
     fn read_http2(&self, frames: &Frames) {
         if self.phase().0 == Phase::Fresh {
-            self.enter(Phase::Idle);
+            self.enter(Phase::Idle, Instant::now());
         }
         if frames.flooded() {
             self.flooded.store(true, Ordering::Relaxed);

@@ -13,11 +13,13 @@ use tokio::time::Instant;
 
 use super::body::Upload;
 use super::error::ProxyError;
+use super::forwarded::RequestId;
 use crate::balance::Balancer;
 use crate::observe::access_log::Record;
 use crate::observe::metrics::Limit;
 use crate::overload::Level;
 use crate::protocol::io::{Activity, Phase};
+use crate::upstream::Alarm;
 use crate::worker::{Guards, RouteState, Worker, WorkerTable};
 
 /// One downstream connection, as its requests see it.
@@ -45,6 +47,10 @@ pub(crate) struct Downstream {
     until: Option<Instant>,
     /// Whether it was told to end.
     worn: Cell<bool>,
+    /// When the request ended whose books are being closed, so that the clock is read once for it.
+    ended: Cell<Option<Instant>>,
+    /// What waits for upstreams' answers on HTTP/1, one after the other.
+    pub(crate) alarm: Alarm,
     /// Counts the connection until its last request, upgraded ones included, has ended.
     _guards: Guards,
 }
@@ -90,6 +96,8 @@ impl Downstream {
             last,
             until,
             worn: Cell::new(false),
+            ended: Cell::new(None),
+            alarm: Alarm::default(),
             _guards: guards,
         }
     }
@@ -145,8 +153,8 @@ fn jittered(number: u64) -> u64 {
 pub(crate) struct Busy(Rc<Downstream>);
 
 impl Busy {
-    pub(crate) fn new(downstream: &Rc<Downstream>) -> Self {
-        downstream.activity.enter(Phase::Active);
+    pub(crate) fn new(downstream: &Rc<Downstream>, now: Instant) -> Self {
+        downstream.activity.enter(Phase::Active, now);
         downstream.in_flight.set(downstream.in_flight.get() + 1);
         Self(downstream.clone())
     }
@@ -156,8 +164,9 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let left = self.0.in_flight.get() - 1;
         self.0.in_flight.set(left);
+        let ended = self.0.ended.take();
         if left == 0 {
-            self.0.activity.rest();
+            self.0.activity.rest(ended.unwrap_or_else(Instant::now));
         }
     }
 }
@@ -179,12 +188,14 @@ pub(crate) struct Exchange {
     pub(crate) bytes_out: u64,
     /// Whether the upstream said everything it had to say.
     pub(crate) complete: bool,
+    /// When that was.
+    pub(crate) ended: Option<Instant>,
     pub(crate) tries: u32,
     /// The upstream chosen; worker-local, so that no request writes what other workers read.
     pub(crate) balancer: Option<Rc<Balancer>>,
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) upstream_duration: Option<Duration>,
-    pub(crate) request_id: Option<HeaderValue>,
+    pub(crate) request_id: Option<RequestId>,
     log: Option<Box<LogFields>>,
     _busy: Busy,
 }
@@ -223,11 +234,12 @@ impl Exchange {
                 user_agent: request.headers().get(USER_AGENT).cloned(),
             })
         });
+        let start = Instant::now();
         Box::new(Self {
             table: downstream.worker.table(),
-            _busy: Busy::new(&downstream),
+            _busy: Busy::new(&downstream, start),
             downstream,
-            start: Instant::now(),
+            start,
             route: None,
             upload: None,
             status: 0,
@@ -235,6 +247,7 @@ impl Exchange {
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
+            ended: None,
             tries: 0,
             balancer: None,
             endpoint: None,
@@ -246,6 +259,11 @@ impl Exchange {
 
     pub(crate) fn downstream(&self) -> &Rc<Downstream> {
         &self.downstream
+    }
+
+    /// Whether there will be a line in the access log.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.log.is_some()
     }
 
     fn write_log(&self, log: &LogFields, duration: Duration) {
@@ -269,7 +287,7 @@ impl Exchange {
             bytes_out: self.bytes_out,
             duration,
             upstream_duration: self.upstream_duration,
-            request_id: self.request_id.as_ref().map(HeaderValue::as_bytes),
+            request_id: self.request_id.as_ref().map(RequestId::as_bytes),
             generation: self.table.generation(),
             user_agent: log.user_agent.as_ref().map(HeaderValue::as_bytes),
         });
@@ -278,7 +296,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let duration = self.start.elapsed();
+        let now = self.ended.unwrap_or_else(Instant::now);
+        self.downstream.ended.set(Some(now));
+        let duration = now - self.start;
         let worker = &self.downstream.worker;
         if let Some(upload) = &self.upload {
             self.bytes_in += upload.octets();

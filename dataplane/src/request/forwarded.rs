@@ -70,7 +70,7 @@ impl Hop<'_> {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
-        hops(headers, self.hops)?;
+        hops(headers, self.hops, survey.hops)?;
         identify(headers, self);
         Ok(())
     }
@@ -81,6 +81,8 @@ impl Hop<'_> {
 struct Survey {
     hop: bool,
     connection: bool,
+    /// Whether the request came through a Portico before.
+    hops: bool,
     crumbs: usize,
     unwanted: Vec<HeaderName>,
 }
@@ -116,6 +118,8 @@ impl Survey {
         let underscored = !hop.underscores && text.contains('_');
         if matches!(text, "keep-alive" | "proxy-connection" | "http2-settings") {
             self.hop = true;
+        } else if text == "portico-hops" {
+            self.hops = true;
         } else if spoofed || underscored {
             self.unwanted.push(name.clone());
         }
@@ -149,6 +153,12 @@ fn drop_hop_fields(headers: &mut HeaderMap, connection: bool) {
 
 /// Removes `Connection` and every field that it names, but for those that frame or route a message.
 fn drop_named_by_connection(headers: &mut HeaderMap) {
+    let mut values = headers.get_all(CONNECTION).iter();
+    let first = values.next().is_some_and(|value| value == MOSTLY);
+    if first && values.next().is_none() {
+        headers.remove(CONNECTION);
+        return;
+    }
     let named: Vec<HeaderName> = tokens(headers, CONNECTION)
         .filter(|token| !PROTECTED.iter().any(|name| name.eq_ignore_ascii_case(token)))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
@@ -172,9 +182,9 @@ fn join_crumbs(headers: &mut HeaderMap) {
     }
 }
 
-/// Counts how often the request came through a Portico; a loop ends here.
-fn hops(headers: &mut HeaderMap, most: u32) -> Result<(), ProxyError> {
-    let seen = match headers.get(PORTICO_HOPS) {
+/// Counts how often the request came through a Portico; a loop ends here. `before` tells whether it ever did.
+fn hops(headers: &mut HeaderMap, most: u32, before: bool) -> Result<(), ProxyError> {
+    let seen = match before.then(|| headers.get(PORTICO_HOPS)).flatten() {
         None => 0,
         Some(value) => value.to_str().ok().and_then(|text| text.parse::<u32>().ok()).unwrap_or(most),
     };
@@ -189,7 +199,8 @@ fn hops(headers: &mut HeaderMap, most: u32) -> Result<(), ProxyError> {
 /// Sets the fields that name the client. What a trusted proxy said is kept, its address appended.
 fn identify(headers: &mut HeaderMap, hop: &Hop<'_>) {
     let client = hop.client.clone();
-    let chain = headers.get(X_FORWARDED_FOR).filter(|_| hop.trusted).map(|_| {
+    let given = hop.trusted.then(|| headers.get(X_FORWARDED_FOR)).flatten();
+    let chain = given.map(|_| {
         let mut chain: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
         chain.push(client.as_bytes());
         HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| client.clone())
@@ -210,36 +221,70 @@ fn identify(headers: &mut HeaderMap, hop: &Hop<'_>) {
     }
 }
 
-/// A request's id: what a trusted proxy gave it, else a new one of 32 hex digits.
-pub(crate) fn request_id(headers: &HeaderMap, downstream: &Downstream) -> HeaderValue {
-    let given = headers.get(X_REQUEST_ID).filter(|id| downstream.trusted && !id.is_empty() && id.len() <= 128);
-    given.cloned().unwrap_or_else(|| {
-        let mut digits = [0; 32];
-        let mut bits = fastrand::u128(..);
-        for digit in &mut digits {
-            *digit = b"0123456789abcdef"[(bits & 0xf) as usize];
-            bits >>= 4;
-        }
-        HeaderValue::from_bytes(&digits).expect("hex digits are a field value")
-    })
+/// A request's id. One of our own is kept as digits: a field value is made of it where one is needed, because a second
+/// owner of a value costs two allocations.
+#[derive(Clone, Debug)]
+pub(crate) enum RequestId {
+    /// By a trusted proxy.
+    Given(HeaderValue),
+    /// 32 hex digits.
+    Own([u8; 32]),
 }
+
+impl RequestId {
+    /// What a trusted proxy gave the request, else a new one.
+    pub(crate) fn of(headers: &HeaderMap, downstream: &Downstream) -> Self {
+        let given = downstream.trusted.then(|| headers.get(X_REQUEST_ID)).flatten();
+        given.filter(|id| !id.is_empty() && id.len() <= 128).map_or_else(Self::new, |id| Self::Given(id.clone()))
+    }
+
+    fn new() -> Self {
+        let mut digits = [0; 32];
+        for (pair, octet) in digits.chunks_exact_mut(2).zip(fastrand::u128(..).to_le_bytes()) {
+            pair[0] = HEX[usize::from(octet >> 4)];
+            pair[1] = HEX[usize::from(octet & 0xf)];
+        }
+        Self::Own(digits)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Given(id) => id.as_bytes(),
+            Self::Own(digits) => digits,
+        }
+    }
+
+    /// As a field has it.
+    pub(crate) fn value(&self) -> HeaderValue {
+        match self {
+            Self::Given(id) => id.clone(),
+            Self::Own(digits) => HeaderValue::from_bytes(digits).expect("hex digits are a field value"),
+        }
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Rewrites the fields of a response for the client. `Trailer` stays where trailers may pass: HTTP/1.1 sends none
 /// that is not announced.
 pub(crate) fn rewrite_response(headers: &mut HeaderMap, upgraded: bool, trailers: bool) {
-    let mut hop = false;
+    let (mut connection, mut others) = (false, false);
     for name in headers.keys() {
-        hop |= matches!(
-            *name,
-            CONNECTION | TE | TRAILER | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION
-        ) || matches!(name.as_str(), "keep-alive" | "proxy-connection");
+        match *name {
+            CONNECTION => connection = true,
+            TE | TRAILER | TRANSFER_ENCODING | UPGRADE | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION => others = true,
+            _ => others |= matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+        }
     }
-    if !hop {
+    // `Connection` may name these, too.
+    let upgrade = (others && upgraded).then(|| headers.get(UPGRADE).cloned()).flatten();
+    let announced = (others && trailers).then(|| headers.get(TRAILER).cloned()).flatten();
+    if connection {
+        drop_named_by_connection(headers);
+    }
+    if !others {
         return;
     }
-    let upgrade = headers.get(UPGRADE).filter(|_| upgraded).cloned();
-    let announced = headers.get(TRAILER).filter(|_| trailers).cloned();
-    drop_named_by_connection(headers);
     for name in
         [TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, KEEP_ALIVE, PROXY_CONNECTION]
     {
@@ -263,6 +308,9 @@ pub(crate) fn trailer_passes(name: &HeaderName) -> bool {
         && !FORBIDDEN_TRAILERS.contains(&name.as_str())
         && !name.as_str().starts_with("x-forwarded-")
 }
+
+/// What `Connection` says most often; the field of that name goes in any case.
+const MOSTLY: &str = "keep-alive";
 
 /// Fields that `Connection` may not take away.
 pub(crate) const PROTECTED: &[&str] = &[

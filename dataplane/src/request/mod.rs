@@ -24,6 +24,7 @@ pub(crate) use context::{Downstream, Exchange, TlsFacts};
 pub(crate) use error::ProxyError;
 
 use body::BodyRules;
+use forwarded::RequestId;
 use respond::Form;
 
 use crate::observe::metrics::Limit;
@@ -48,7 +49,7 @@ pub(crate) async fn handle(downstream: Rc<Downstream>, request: Request<Incoming
         Ok(Answered::Upstream(answer)) => return finish(exchange, *answer, version),
         Err(error) => {
             exchange.error = Some(error);
-            respond::respond(error, form, exchange.request_id.as_ref())
+            respond::respond(error, form, exchange.request_id.as_ref().map(RequestId::value).as_ref())
         }
     };
     // What is left of the body would have to be read before the next request; how much it is nobody knows.
@@ -77,7 +78,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let downstream = exchange.downstream().clone();
     let config = &downstream.worker.config;
     let secure = downstream.tls.is_some();
-    exchange.request_id = Some(forwarded::request_id(request.headers(), &downstream));
+    exchange.request_id = Some(RequestId::of(request.headers(), &downstream));
     downstream.admit().map_err(|error| exchange.refused(error))?;
     #[cfg(feature = "failpoints")]
     fail::fail_point!("request");
@@ -104,7 +105,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     }
     let most = policies.max_body_size.or(config.limits.body);
     check_announced_size(request.headers(), most)?;
-    let stream = Form::of(&request) == Form::Grpc;
+    let stream = request.version() == Version::HTTP_2 && Form::of(&request) == Form::Grpc;
     let trailers = stream || head::tokens(request.headers(), TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let target = redirect::target(&head.path, request.uri());
     let authority = request.uri().authority().cloned();
@@ -116,13 +117,14 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     }
     forwarded::rewrite(&mut parts.headers, &downstream, websocket)?;
     if let Some(id) = &exchange.request_id {
-        parts.headers.insert(forwarded::X_REQUEST_ID, id.clone());
+        parts.headers.insert(forwarded::X_REQUEST_ID, id.value());
     }
     let rules = BodyRules::new(&config.timers, most, stream, trailers, parts.version);
     let body = RequestBody::new(body, rules, &downstream);
     exchange.upload = body.upload().cloned();
+    let alone = parts.version != Version::HTTP_2;
     let http::request::Parts { method, headers, extensions, .. } = parts;
-    let outgoing = Outgoing { method, target, headers, extensions, body, upgrade, stream };
+    let outgoing = Outgoing { method, target, headers, extensions, body, upgrade, stream, alone };
     let answer = forward(exchange, &route, outgoing).await?;
     Ok(Answered::Upstream(Box::new((answer, trailers))))
 }

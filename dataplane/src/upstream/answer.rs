@@ -32,7 +32,10 @@ pub(super) fn accept(
     stream: bool,
     config: &Config,
 ) -> Result<Answer, ProxyError> {
-    framing(response.headers())?;
+    let said = Said::by(response.headers());
+    if !said.is_clear() {
+        return Err(ProxyError::Protocol);
+    }
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let refused = upgrade.is_some() && !switched;
     if upgrade.is_some() {
@@ -46,27 +49,52 @@ pub(super) fn accept(
         (true, _) => return Err(ProxyError::Protocol),
         (false, _) => None,
     };
-    let headers = response.headers();
-    if let Some(keep) = advertised_keep_alive(headers) {
+    if let Some(keep) = said.keep {
         lease.keep = lease.keep.min(keep.saturating_sub(Duration::from_secs(1)));
     }
-    let events = headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/event-stream"));
-    let body_idle = if stream || events { config.timers.stream_idle } else { config.upstream.body_idle };
+    let body_idle = if stream || said.events { config.timers.stream_idle } else { config.upstream.body_idle };
     Ok(Answer { response, lease, body_idle, upgrade, refused })
 }
 
-/// One plain length or one `chunked`, never both (RFC 9112 section 6.3): clients and caches between us and them may
-/// choose another reading than hyper's.
-fn framing(headers: &HeaderMap) -> Result<(), ProxyError> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let clear = match (lengths.next(), codings.next()) {
-        (None, None) => true,
-        (Some(length), None) => lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit),
-        (None, Some(coding)) => codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    };
-    if clear { Ok(()) } else { Err(ProxyError::Protocol) }
+/// What one pass over the fields of an answer finds.
+#[derive(Debug, Default)]
+struct Said {
+    lengths: usize,
+    codings: usize,
+    /// Whether a length is no number, or a coding not `chunked`.
+    doubtful: bool,
+    events: bool,
+    /// See [`advertised_keep_alive`].
+    keep: Option<Duration>,
+}
+
+impl Said {
+    fn by(headers: &HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            let value = value.as_bytes();
+            match *name {
+                CONTENT_LENGTH => {
+                    said.lengths += 1;
+                    said.doubtful |= !value.iter().all(u8::is_ascii_digit);
+                }
+                TRANSFER_ENCODING => {
+                    said.codings += 1;
+                    said.doubtful |= !value.eq_ignore_ascii_case(b"chunked");
+                }
+                CONTENT_TYPE => said.events |= value.starts_with(b"text/event-stream"),
+                _ if name.as_str() == "keep-alive" => said.keep = said.keep.or_else(|| advertised_keep_alive(value)),
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// One plain length or one `chunked`, never both (RFC 9112 section 6.3): clients and caches between us and them may
+    /// choose another reading than hyper's.
+    fn is_clear(&self) -> bool {
+        self.lengths + self.codings <= 1 && !self.doubtful
+    }
 }
 
 fn is_websocket(headers: &HeaderMap) -> bool {
@@ -74,8 +102,8 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// `Keep-Alive: timeout=N`, which endpoints use to tell when they will close.
-fn advertised_keep_alive(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("keep-alive")?.to_str().ok()?;
-    let timeout = value.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?;
+fn advertised_keep_alive(value: &[u8]) -> Option<Duration> {
+    let mut parts = std::str::from_utf8(value).ok()?.split(',');
+    let timeout = parts.find_map(|part| part.trim().strip_prefix("timeout="))?;
     timeout.parse().ok().map(Duration::from_secs)
 }

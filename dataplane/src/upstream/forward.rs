@@ -4,25 +4,26 @@ use std::error::Error as _;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use portico_shared::ir::UpstreamName;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::{Answer, accept};
 use super::connect::Transport;
 use super::pool::{EndpointPool, Lease, LentSender, Wanted};
 use crate::balance::Balancer;
 use crate::gate::response::{Asked, Refused};
-use crate::request::{Exchange, ProxyError, RequestBody, Upload, idempotent};
+use crate::request::forwarded::{RequestId, X_REQUEST_ID};
+use crate::request::{Downstream, Exchange, ProxyError, RequestBody, Upload, idempotent};
 use crate::worker::{RouteState, Worker};
 
 /// A request ready to be sent on.
@@ -38,6 +39,8 @@ pub(crate) struct Outgoing {
     pub(crate) upgrade: Option<OnUpgrade>,
     /// gRPC: both bodies may take their time.
     pub(crate) stream: bool,
+    /// Whether the client's connection carries one request at a time.
+    pub(crate) alone: bool,
 }
 
 impl Outgoing {
@@ -46,7 +49,7 @@ impl Outgoing {
         let kept = keep.then(|| Kept {
             method: self.method.clone(),
             target: self.target.clone(),
-            headers: self.headers.clone(),
+            fields: fields(&self.headers),
             extensions: self.extensions.clone(),
         });
         let mut request = Request::new(self.body);
@@ -62,17 +65,38 @@ impl Outgoing {
 struct Kept {
     method: Method,
     target: PathAndQuery,
-    headers: HeaderMap,
+    /// A list, because most are never needed and a map costs three times as much to copy.
+    fields: Vec<(HeaderName, HeaderValue)>,
     extensions: Extensions,
 }
 
 impl Kept {
-    fn request(&self, body: RequestBody) -> Request<RequestBody> {
-        let Self { method, target, headers, extensions } = self;
-        let (method, target, headers) = (method.clone(), target.clone(), headers.clone());
-        let extensions = extensions.clone();
-        Outgoing { method, target, headers, extensions, body, upgrade: None, stream: false }.into_request(false).0
+    /// The request once more; `id` is the one that it had.
+    fn request(&self, body: RequestBody, id: Option<&RequestId>) -> Request<RequestBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.clone());
+        let headers = request.headers_mut();
+        for (name, value) in &self.fields {
+            headers.append(name.clone(), value.clone());
+        }
+        if let Some(id) = id {
+            headers.insert(X_REQUEST_ID, id.value());
+        }
+        *request.extensions_mut() = self.extensions.clone();
+        request
     }
+}
+
+/// The fields of a request but for its id, which has no second owner yet.
+fn fields(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        if *name != X_REQUEST_ID {
+            fields.push((name.clone(), value.clone()));
+        }
+    }
+    fields
 }
 
 /// Why one try failed.
@@ -94,8 +118,9 @@ pub(crate) async fn forward(
     let balancer = route.pick().ok_or(ProxyError::Unavailable)?.clone();
     exchange.balancer = Some(balancer.clone());
     balancer.budget.deposit();
-    let worker = exchange.downstream().worker.clone();
-    let mut plan = Plan::new(&worker, route, &balancer, &outgoing);
+    let downstream = exchange.downstream().clone();
+    let worker = &downstream.worker;
+    let mut plan = Plan::new((&downstream, exchange.start), route, &balancer, &outgoing);
     let upgrade = outgoing.upgrade.clone();
     if !outgoing.headers.contains_key(HOST) {
         let UpstreamName { namespace, service, .. } = &balancer.upstream.name;
@@ -108,15 +133,15 @@ pub(crate) async fn forward(
     {
         upload.record();
     }
+    let mut begun = exchange.start;
     loop {
         let pool = balancer.choose(&plan.tried).ok_or(ProxyError::NoEndpoint)?;
         exchange.tries += 1;
         exchange.endpoint = Some(pool.endpoint.address);
-        let begun = Instant::now();
-        let (failure, stale) = match plan.attempt(&pool, request, exchange.upload.as_deref()).await {
+        let (failure, stale) = match plan.attempt(&pool, request, begun, exchange.upload.as_deref()).await {
             Ok((response, lease)) => {
                 pool.endpoint.succeeded();
-                exchange.upstream_duration = Some(begun.elapsed());
+                exchange.upstream_duration = exchange.is_logged().then(|| begun.elapsed());
                 return accept(response, lease, upgrade, plan.stream, &worker.config);
             }
             Err(failure) => failure,
@@ -124,7 +149,7 @@ pub(crate) async fn forward(
         if let Some(fault) = exchange.upload.as_deref().and_then(Upload::fault) {
             return Err(fault);
         }
-        let (error, again) = plan.judge(failure, kept.as_ref(), exchange.upload.as_ref());
+        let (error, again) = plan.judge(failure, kept.as_ref(), exchange);
         // A connection that closed while it was idle says nothing of the endpoint.
         if !stale && error != ProxyError::Timeout && pool.endpoint.failed(&worker.config.upstream) {
             worker.metrics.ejections.inc();
@@ -141,18 +166,22 @@ pub(crate) async fn forward(
         route.metrics.retried();
         plan.tried.push(pool.endpoint.address);
         plan.fresh = stale;
+        begun = Instant::now();
         request = again;
     }
 }
 
 /// How one request may be tried.
 struct Plan<'a> {
+    downstream: &'a Downstream,
     worker: &'a Worker,
     balancer: &'a Balancer,
     tried: Vec<SocketAddr>,
     /// Longest wait for the response head.
     patience: Duration,
     begun: Instant,
+    /// Whether the client's connection carries one request at a time.
+    alone: bool,
     /// gRPC: the response may take its time.
     stream: bool,
     /// Whether the request may be sent twice.
@@ -165,18 +194,26 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(worker: &'a Worker, route: &RouteState, balancer: &'a Balancer, outgoing: &Outgoing) -> Self {
+    fn new(
+        (downstream, begun): (&'a Downstream, Instant),
+        route: &RouteState,
+        balancer: &'a Balancer,
+        outgoing: &Outgoing,
+    ) -> Self {
+        let worker = &*downstream.worker;
         let config = &worker.config;
         let stream = outgoing.stream;
         let default = if stream { config.timers.stream_idle } else { config.upstream.response };
         let replayable = idempotent(&outgoing.method) && outgoing.body.upload().is_none();
         let upgrade = outgoing.upgrade.is_some();
         Self {
+            downstream,
             worker,
             balancer,
             tried: Vec::new(),
             patience: route.entry.route.policies.request_timeout.unwrap_or(default),
-            begun: Instant::now(),
+            begun,
+            alone: outgoing.alone,
             stream,
             replayable,
             keep: config.upstream.retries > 0 && !upgrade && (replayable || balancer.transport.may_share()),
@@ -199,17 +236,18 @@ impl<'a> Plan<'a> {
     async fn attempt(
         &self,
         pool: &Rc<EndpointPool>,
-        request: Request<RequestBody>,
+        mut request: Request<RequestBody>,
+        begun: Instant,
         upload: Option<&Upload>,
     ) -> Result<(Response<Incoming>, Lease), (Failure, bool)> {
-        let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.wanted()).await;
+        let lent = pool.lend(&self.balancer.transport, &self.worker.config, self.wanted(), begun).await;
         let mut lease = match lent {
             Ok(lease) => lease,
             Err(unopened) => return Err((Failure::Unsent(unopened.error, Box::new(request)), !unopened.tried)),
         };
         let (sent, answered) = match lease.sender() {
             LentSender::Http1(sender, line) => {
-                let request = shape(request, None);
+                shape(&mut request, None);
                 line.ask(match request.method() {
                     &Method::HEAD => Asked::Head,
                     _ if self.upgrade => Asked::Upgrade,
@@ -222,7 +260,8 @@ impl<'a> Plan<'a> {
             LentSender::Http2 { sender, .. } => {
                 let secure = matches!(self.balancer.transport, Transport::Tls { .. });
                 let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
-                let sending = sender.try_send_request(shape(request, Some(scheme)));
+                shape(&mut request, Some(scheme));
+                let sending = sender.try_send_request(request);
                 (self.in_time(sending, upload).await, false)
             }
         };
@@ -241,15 +280,31 @@ impl<'a> Plan<'a> {
 
     /// Waits for a response head; `None` when the endpoint took too long, for that or for taking the body.
     async fn in_time<F: Future>(&self, sending: F, upload: Option<&Upload>) -> Option<F::Output> {
+        let by = self.begun + self.patience;
+        if !self.alone {
+            return self.wait(sending, pin!(sleep_until(by)), upload).await;
+        }
+        let mut sleep = self.downstream.alarm.take(by);
+        let sent = self.wait(sending, sleep.as_mut(), upload).await;
+        self.downstream.alarm.keep(sleep);
+        sent
+    }
+
+    /// The same with a sleep that ends no later than patience does.
+    async fn wait<F: Future>(
+        &self,
+        sending: F,
+        mut sleep: Pin<&mut Sleep>,
+        upload: Option<&Upload>,
+    ) -> Option<F::Output> {
         let mut sending = pin!(sending);
-        let mut sleep = pin!(sleep_until(self.begun + self.patience));
         loop {
             tokio::select! {
                 biased;
                 sent = &mut sending => return Some(sent),
                 () = &mut sleep => {}
             }
-            let since = upload?.upstream_turn();
+            let since = upload.map_or(self.begun, |upload| self.begun.max(upload.upstream_turn()));
             if since + self.patience <= Instant::now() {
                 return None;
             }
@@ -262,26 +317,33 @@ impl<'a> Plan<'a> {
         &self,
         failure: Failure,
         kept: Option<&Kept>,
-        upload: Option<&Rc<Upload>>,
+        exchange: &Exchange,
     ) -> (ProxyError, Option<Request<RequestBody>>) {
+        let id = exchange.request_id.as_ref();
         match failure {
             Failure::Unsent(error, request) => (error, Some(*request)),
             Failure::Refused => {
+                let upload = exchange.upload.as_ref();
                 let body = upload.cloned().map_or(RequestBody::Empty, RequestBody::Streaming);
                 let rewound = upload.is_none_or(|upload| upload.rewind());
-                (ProxyError::Reset, kept.filter(|_| rewound).map(|kept| kept.request(body)))
+                (ProxyError::Reset, kept.filter(|_| rewound).map(|kept| kept.request(body, id)))
             }
             Failure::Sent(error) => {
                 // An answer that cannot be read is an answer: the endpoint has seen the request.
                 let kept = kept.filter(|_| self.replayable && error == ProxyError::Reset);
-                (error, kept.map(|kept| kept.request(RequestBody::Empty)))
+                (error, kept.map(|kept| kept.request(RequestBody::Empty, id)))
             }
         }
     }
 }
 
 /// The request in the form of the protocol: HTTP/1.1 has the host in a field, HTTP/2 in the target.
-fn shape(mut request: Request<RequestBody>, http2: Option<Scheme>) -> Request<RequestBody> {
+fn shape(request: &mut Request<RequestBody>, http2: Option<Scheme>) {
+    if http2.is_none() && request.uri().authority().is_none() {
+        // As it came from the client, which is how most do.
+        *request.version_mut() = Version::HTTP_11;
+        return frame(request);
+    }
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     match http2 {
         Some(scheme) => {
@@ -301,11 +363,10 @@ fn shape(mut request: Request<RequestBody>, http2: Option<Scheme>) -> Request<Re
             }
             parts.scheme = None;
             *request.version_mut() = Version::HTTP_11;
-            frame(&mut request);
+            frame(request);
         }
     }
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-    request
 }
 
 /// Says in fields what hyper would guess from the method: that a body of unknown length follows, or that none does

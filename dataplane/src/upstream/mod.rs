@@ -1,5 +1,6 @@
 //! Upstream side: connecting, pooling, forwarding, retrying.
 
+mod alarm;
 mod answer;
 mod connect;
 mod forward;
@@ -8,6 +9,7 @@ mod pool;
 mod retry;
 pub mod tls;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use answer::Answer;
 pub(crate) use connect::Transport;
 pub(crate) use forward::{Outgoing, forward};

@@ -155,16 +155,17 @@ impl EndpointPool {
         }
     }
 
-    /// Lends a connection, an open one if possible.
+    /// Lends a connection, an open one if possible; `now` is the time.
     pub(crate) async fn lend(
         self: &Rc<Self>,
         transport: &Transport,
         config: &Config,
         wanted: Wanted,
+        now: Instant,
     ) -> Result<Lease, Unopened> {
         // Counted from here on, so that an endpoint that takes its time to accept does not look idle.
         let in_flight = InFlight::new(&self.endpoint);
-        let (sender, reused) = match self.take(config, wanted).await {
+        let (sender, reused) = match self.take(config, wanted, now).await {
             Some(sender) => (sender, true),
             // Opening is rare and its future large: on the heap it costs ordinary requests nothing.
             None => Box::pin(self.open(transport, config, wanted == Wanted::Upgrade)).await?,
@@ -182,7 +183,7 @@ impl EndpointPool {
     }
 
     /// A connection that is open already.
-    async fn take(&self, config: &Config, wanted: Wanted) -> Option<LentSender> {
+    async fn take(&self, config: &Config, wanted: Wanted, now: Instant) -> Option<LentSender> {
         if wanted == Wanted::Upgrade {
             return None;
         }
@@ -197,7 +198,6 @@ impl EndpointPool {
         loop {
             let Idle { mut sender, line, since, until } = self.idle.borrow_mut().pop()?;
             self.metrics.pool_idle.dec();
-            let now = Instant::now();
             if sender.is_closed() || !line.is_clean() || now >= until {
                 continue;
             }
@@ -312,14 +312,14 @@ impl EndpointPool {
         self.retired.get()
     }
 
-    fn give_back(&self, sender: http1::SendRequest<RequestBody>, line: Arc<Line>, keep: Duration) {
+    fn give_back(&self, sender: http1::SendRequest<RequestBody>, line: Arc<Line>, since: Instant, keep: Duration) {
         let mut idle = self.idle.borrow_mut();
         let full = idle.len() >= self.most_idle || self.metrics.pool_idle.get() >= self.share;
         if sender.is_closed() || !line.is_clean() || full || keep.is_zero() || self.retired.get() {
             self.metrics.pool_discarded.inc();
             return;
         }
-        let since = Instant::now();
+        let keep = if line.has_grown() { keep.min(GROWN) } else { keep };
         idle.push(Idle { sender, line, since, until: since + keep });
         self.metrics.pool_idle.inc();
     }
@@ -330,6 +330,9 @@ impl Drop for EndpointPool {
         self.metrics.pool_idle.sub(self.idle.borrow().len() as u64);
     }
 }
+
+/// Longest idle time of a connection that has moved large bodies: hyper's buffer goes with it.
+const GROWN: Duration = Duration::from_secs(2);
 
 /// Longest wait for an idle connection to be ready.
 const READY: Duration = Duration::from_millis(50);
@@ -348,10 +351,10 @@ impl Lease {
     }
 
     /// The response was read to its end. `sent` tells whether the request was, too: an answer that came early leaves
-    /// a connection on which nobody knows what the endpoint reads next.
-    pub(crate) fn finish(mut self, sent: bool) {
+    /// a connection on which nobody knows what the endpoint reads next. `now` is the time.
+    pub(crate) fn finish(mut self, sent: bool, now: Instant) {
         match self.sender.take() {
-            Some(LentSender::Http1(sender, line)) if sent => self.pool.give_back(sender, line, self.keep),
+            Some(LentSender::Http1(sender, line)) if sent => self.pool.give_back(sender, line, now, self.keep),
             Some(LentSender::Http1(..)) => self.pool.metrics.pool_discarded.inc(),
             Some(LentSender::Http2 { .. }) | None => {}
         }

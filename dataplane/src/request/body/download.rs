@@ -75,13 +75,15 @@ impl ResponseBody {
 impl Download {
     /// The upstream has said everything: its connection may serve the next request.
     fn end(&mut self) {
+        let now = Instant::now();
         self.exchange.complete = true;
+        self.exchange.ended = Some(now);
         if let Some(upload) = &self.exchange.upload {
             upload.drain();
         }
         if let Some(lease) = self.lease.take() {
             let sent = self.exchange.upload.as_ref().is_none_or(|upload| upload.ended().is_some());
-            lease.finish(sent);
+            lease.finish(sent, now);
         }
     }
 

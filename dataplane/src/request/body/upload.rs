@@ -95,17 +95,18 @@ impl RequestBody {
         if body.is_end_stream() {
             return Self::Empty;
         }
+        let now = Instant::now();
         Self::Streaming(Rc::new(Upload {
             rules,
             octets: Cell::new(0),
             ended: Cell::new(None),
-            moved: Cell::new(Instant::now()),
+            moved: Cell::new(now),
             fault: Cell::new(None),
             answered: Cell::new(false),
             drained: Cell::new(None),
             waited: Cell::new(Duration::ZERO),
             stream: RefCell::new(Stream { body: Some(body), waiting: None, record: None, again: Vec::new() }),
-            busy: RefCell::new(Some(Busy::new(downstream))),
+            busy: RefCell::new(Some(Busy::new(downstream, now))),
         }))
     }
 
