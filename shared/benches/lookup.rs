@@ -1,43 +1,52 @@
 //! How long a request's route takes to find, by number of hosts and of paths of each.
 //!
-//! `cargo bench -p portico-shared` prints the best of five runs; with few hosts everything is in the processor's caches,
-//! with many nothing is.
+//! `cargo bench -p portico-shared`; with few hosts everything is in the processor's caches, with many nothing is.
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use portico_shared::ir::*;
 use portico_shared::table::{RequestView, RoutingTable};
 use portico_shared::{Code, Kind, ObjectRef, Origin};
 
-#[allow(clippy::print_stdout)]
-fn main() {
-    for hosts in [1, 100, 10_000] {
-        for paths in [1, 2, 4, 8, 9, 32] {
-            let table = table(hosts, paths);
-            let each = (0..5).map(|_| measure(&table, hosts, paths)).min().expect("five runs");
-            println!("{hosts:6} hosts of {paths:2} paths: {each:?} each");
-        }
+criterion_group!(benches, hosts, paths);
+criterion_main!(benches);
+
+/// Two paths each, the usual case.
+fn hosts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("hosts");
+    for hosts in [1, 100, 10_000, 100_000] {
+        let table = table(hosts, 2);
+        group.bench_function(BenchmarkId::from_parameter(hosts), |bencher| look_up(bencher, &table, hosts, 2));
     }
+    group.finish();
 }
 
-const LOOKUPS: usize = 200_000;
+/// By number of paths of a host: from 17 on they are in a tree.
+fn paths(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("paths");
+    for paths in [1, 8, 32] {
+        let table = table(100, paths);
+        group.bench_function(BenchmarkId::from_parameter(paths), |bencher| look_up(bencher, &table, 100, paths));
+    }
+    group.finish();
+}
 
-fn measure(table: &RoutingTable, hosts: usize, paths: usize) -> Duration {
+fn look_up(bencher: &mut criterion::Bencher<'_>, table: &RoutingTable, hosts: usize, paths: usize) {
     let names: Vec<_> = (0..hosts).map(host).collect();
     let asked: Vec<_> = (0..paths).map(|at| format!("{}/below/it", path(at))).collect();
     let (method, headers) = (Method::GET, HeaderMap::new());
     let listener = table.listener(INGRESS_LISTENER).expect("it is there");
-    let start = Instant::now();
-    for number in 0..LOOKUPS {
+    let mut number = 0_usize;
+    bencher.iter(|| {
         // In no order that memory could be fetched ahead in.
+        number = number.wrapping_add(1);
         let (host, path) = (&names[number * 7919 % hosts], &asked[number * 31 % paths]);
         let view = RequestView { path, method: &method, headers: &headers, query: None };
         black_box(listener.route(Some(host), black_box(&view)).expect("it is there"));
-    }
-    start.elapsed() / u32::try_from(LOOKUPS).expect("a small number")
+    });
 }
 
 fn host(number: usize) -> String {
