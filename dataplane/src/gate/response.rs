@@ -33,8 +33,6 @@ pub(crate) struct Line {
     /// Whether anything of an answer has come.
     answered: AtomicBool,
     spoiled: AtomicBool,
-    /// Whether much was read at once.
-    grown: AtomicBool,
 }
 
 /// What a response has to answer.
@@ -83,16 +81,6 @@ impl Line {
     /// Whether the connection may be lent again: nothing is owed on it, and nothing came that nobody had asked for.
     pub(crate) fn is_clean(&self) -> bool {
         self.asked.load(Ordering::Relaxed) == Asked::Nothing as u8 && !self.spoiled.load(Ordering::Relaxed)
-    }
-
-    /// So much was read at once that hyper's buffer has grown beyond what an idle connection should hold.
-    pub(crate) fn grow(&self) {
-        self.grown.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it ever did.
-    pub(crate) fn has_grown(&self) -> bool {
-        self.grown.load(Ordering::Relaxed)
     }
 
     /// Something came that belongs to no request: nobody knows what else will.

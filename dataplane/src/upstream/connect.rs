@@ -167,8 +167,8 @@ fn shared_window(stream_window: u32) -> u32 {
 
 /// Largest response head in octets; over it 502.
 const RESPONSE_HEAD: usize = 64 * 1024;
-/// Read buffer of a connection; it grows to this only while large bodies flow.
-const READ_BUFFER: usize = 128 * 1024;
+/// Read buffer of a connection; it grows to this only while bodies flow.
+const READ_BUFFER: usize = 64 * 1024;
 /// Request octets that an HTTP/2 stream may have waiting.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection to an endpoint; then a further connection is opened.

@@ -43,9 +43,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Judged<S> {
             if buffer.filled().len() == before {
                 break;
             }
-            if buffer.filled().len() - before > ORDINARY {
-                line.grow();
-            }
             sieve.take(buffer, before);
             if sieve.is_shut() {
                 line.spoil();
@@ -82,6 +79,3 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Judged<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
-
-/// Octets of a read up to which hyper's buffer may stay with an idle connection.
-const ORDINARY: usize = 32 * 1024;

@@ -319,7 +319,6 @@ impl EndpointPool {
             self.metrics.pool_discarded.inc();
             return;
         }
-        let keep = if line.has_grown() { keep.min(GROWN) } else { keep };
         idle.push(Idle { sender, line, since, until: since + keep });
         self.metrics.pool_idle.inc();
     }
@@ -330,9 +329,6 @@ impl Drop for EndpointPool {
         self.metrics.pool_idle.sub(self.idle.borrow().len() as u64);
     }
 }
-
-/// Longest idle time of a connection that has moved large bodies: hyper's buffer goes with it.
-const GROWN: Duration = Duration::from_secs(2);
 
 /// Longest wait for an idle connection to be ready.
 const READY: Duration = Duration::from_millis(50);
