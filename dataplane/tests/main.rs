@@ -10,6 +10,7 @@ mod http2;
 mod kit;
 mod parking;
 mod retries;
+mod spread;
 mod timers;
 mod upgrade;
 mod upstream_h2;
