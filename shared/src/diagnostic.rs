@@ -99,7 +99,7 @@ codes! {
     AnnotationUnknown,
     /// A default named by a flag does not exist or cannot be used.
     DefaultUnusable,
-    /// A cap on objects or rules was reached.
+    /// A cap on objects, names, rules or certificates was reached; what is over it is left out.
     LimitReached,
 }
 

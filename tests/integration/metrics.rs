@@ -44,6 +44,7 @@ async fn every_family_is_there() {
         "portico_endpoint_convergence_seconds_count{until=\"first_request\"}",
         "portico_compile_seconds",
         "portico_diagnostics",
+        "# TYPE portico_ingresses_over_cap gauge",
         "portico_certificate_expiry",
         "portico_access_log_dropped_total",
         "portico_panics_total",

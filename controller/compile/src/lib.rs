@@ -4,6 +4,7 @@
 //! be used is left out or answers 503, and the [`Report`] says so with object, field, place and remedy.
 
 pub mod annotation;
+mod caps;
 mod certificate;
 mod class;
 mod conflict;

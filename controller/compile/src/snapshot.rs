@@ -232,6 +232,10 @@ pub struct Options {
     pub strict_transport_security: Option<policy::StrictTransportSecurity>,
     /// Who may share a host.
     pub host_ownership: HostOwnership,
+    /// Paths that the Ingresses of one namespace may ask for together; `None` is no cap. Default 100,000.
+    pub rules_per_namespace: Option<usize>,
+    /// Secrets that the Ingresses of one namespace may have certificates from; `None` is no cap. Default 10,000.
+    pub certificates_per_namespace: Option<usize>,
     /// Whether ExternalName Services may be used at all. Default true.
     pub external_name: bool,
     /// Whether ExternalName may name another namespace's Service or a local address. Default false.
@@ -268,6 +272,8 @@ impl Default for Options {
             https_port: 443,
             strict_transport_security: None,
             host_ownership: HostOwnership::default(),
+            rules_per_namespace: Some(100_000),
+            certificates_per_namespace: Some(10_000),
             external_name: true,
             external_name_unguarded: false,
             local_endpoints: true,

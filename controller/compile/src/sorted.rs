@@ -80,7 +80,7 @@ impl<K: Ord, V> Sorted<K, V> {
     }
 
     /// Entries from `first` on.
-    pub fn from<Q: Ord + ?Sized>(&self, first: &Q) -> impl Iterator<Item = (&K, &V)>
+    pub fn from<'a, Q: Ord + ?Sized>(&'a self, first: &Q) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V, Q>
     where
         K: Borrow<Q>,
     {

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend};
 
 use crate::annotation;
+use crate::caps::Caps;
 use crate::class;
 use crate::report::Reporter;
 use crate::snapshot::{Key, Object, Snapshot};
@@ -26,7 +27,9 @@ pub fn wanted_secrets(snapshot: &Snapshot) -> BTreeSet<Key> {
     if let Some(backend) = &options.default_backend_service {
         wanted.extend(authorities.remove(&(&*backend.service.namespace, &*backend.service.name)));
     }
-    for ingress in class::ours(snapshot, &mut ignored) {
+    let ours: Vec<_> = class::ours(snapshot, &mut ignored).collect();
+    let caps = Caps::new(&ours, options);
+    for ingress in ours.into_iter().filter(|ingress| caps.admits(ingress)) {
         let namespace = &ingress.reference.namespace;
         let secrets = certificates(&ingress.value);
         wanted.extend(secrets.map(|name| Key { namespace: namespace.clone(), name: name.into() }));

@@ -166,6 +166,8 @@ fn set(options: &mut Options, name: &str, value: &str) {
         "local_endpoints" => options.local_endpoints = switch(),
         "zone" => options.zone = Some(value.to_owned()),
         "default_tls_secret" => options.default_tls_secret = Some(key(value)),
+        "rules_per_namespace" => options.rules_per_namespace = Some(value.parse().unwrap()),
+        "certificates_per_namespace" => options.certificates_per_namespace = Some(value.parse().unwrap()),
         "host_ownership" if value == "namespace" => options.host_ownership = HostOwnership::Namespace,
         "strict_transport_security" => {
             let max_age = value.parse().unwrap();

@@ -2,13 +2,14 @@
 //!
 //! Labels come from fixed lists and from the table, never from a request.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use portico_dataplane::observe::metrics::Metrics;
-use portico_shared::Code;
+use portico_shared::{Code, Diagnostic, Kind, ObjectRef};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -77,6 +78,13 @@ impl Control {
             ([("code", code.as_str())], count as u64)
         });
         writer.family("portico_diagnostics", "Problems by code", None, codes)?;
+        let mut over = BTreeMap::new();
+        for ingress in current.report.diagnostics().iter().filter_map(over_a_cap) {
+            *over.entry(&*ingress.namespace).or_insert(0_u64) += 1;
+        }
+        let over = over.into_iter().map(|(namespace, count)| ([("namespace", namespace)], count));
+        let help = "Ingresses that are not served because their namespace would be over a cap";
+        writer.family("portico_ingresses_over_cap", help, None, over)?;
         let kinds = current.objects.iter().map(|(kind, count)| ([("kind", kind.as_str())], *count as u64));
         writer.family("portico_objects", "Objects by kind", None, kinds)?;
         let certificates = current.table.ir().certificates.iter().map(|certificate| {
@@ -100,6 +108,12 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// The Ingress of a problem, if it is that it went over a cap of its namespace.
+fn over_a_cap(problem: &Diagnostic) -> Option<&ObjectRef> {
+    let ingress = problem.object.as_ref().filter(|object| object.kind == Kind::Ingress);
+    ingress.filter(|_| problem.code == Code::LimitReached)
 }
 
 /// Writes families of one kind at a time.

@@ -29,12 +29,16 @@ pub(super) fn flags() -> String {
     out
 }
 
-/// What has a bound, as Markdown: the flags of these groups whose help says, behind a semicolon, what happens at it.
+/// What has a bound, as Markdown: flags of some groups, and those that begin with `max`, whose help says behind a semicolon
+/// what happens at it.
 pub(super) fn limits() -> String {
     let command = args::command();
     let serve = command.find_subcommand("serve").expect("serve is a verb");
     let mut out = String::from("\n| what | default | on breach | flag |\n|---|---|---|---|\n");
-    let bounded = |flag: &&clap::Arg| flag.get_help_heading().is_some_and(|heading| BOUNDED.contains(&heading));
+    let bounded = |flag: &&clap::Arg| {
+        let grouped = flag.get_help_heading().is_some_and(|heading| BOUNDED.contains(&heading));
+        grouped || flag.get_long().is_some_and(|long| long.starts_with("max-"))
+    };
     for flag in serve.get_arguments().filter(bounded) {
         let (default, help) = default_and_help(flag);
         if let (Some(long), Some((what, breach))) = (flag.get_long(), help.rsplit_once("; ")) {

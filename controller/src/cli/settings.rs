@@ -112,6 +112,8 @@ pub(crate) fn options(args: &IngressArgs) -> Options {
             HostOwnershipArg::Shared => HostOwnership::Shared,
             HostOwnershipArg::Namespace => HostOwnership::Namespace,
         },
+        rules_per_namespace: Some(args.max_rules_per_namespace).filter(|cap| *cap > 0),
+        certificates_per_namespace: Some(args.max_certificates_per_namespace).filter(|cap| *cap > 0),
         external_name: !args.no_external_names,
         external_name_unguarded: args.allow_local_external_names,
         local_endpoints: !args.no_local_endpoints,

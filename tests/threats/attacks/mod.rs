@@ -6,6 +6,7 @@ mod masses;
 mod objects;
 mod observed;
 mod slow;
+mod tenants;
 mod tls;
 mod upstreams;
 
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     tls::add(&mut trials);
     observed::add(&mut trials);
     objects::add(&mut trials);
+    tenants::add(&mut trials);
     upstreams::add(&mut trials);
     trials
 }

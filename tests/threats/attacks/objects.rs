@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path as FilePath, PathBuf};
-use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use portico_tests::certificate::Authority;
-use portico_tests::client::{Raw, get};
+use portico_tests::client::get;
 use portico_tests::manifest::Path;
 use portico_tests::{Echo, Ingress, Service, secret};
 use serde_json::{Value, json};
@@ -21,7 +20,6 @@ pub(crate) fn add(trials: &mut Vec<Trial>) {
     test(trials, "H09::one_bad_object_among_good_ones", bad_objects);
     test(trials, "H10::guards_that_cannot_be_read_close", guards);
     test(trials, "H11::rights_of_the_default_install", rights);
-    test(trials, "H14::ten_thousand_rules_of_one_tenant", many_rules);
 }
 
 /// Line ends, braces, quotes and comments in every place that takes text.
@@ -195,41 +193,4 @@ async fn rights() {
             assert!(resources.iter().all(|resource| own.contains(&resource.as_str())), "{name} writes {resources:?}");
         }
     }
-}
-
-/// Waits for a route whose Service does not exist; longer than others, for a machine with other work.
-async fn served(stage: &Stage, host: &str, path: &str) {
-    let begun = Instant::now();
-    while get(stage.portico.http(), host, path).await.unwrap().status != 503 {
-        assert!(begun.elapsed() < Duration::from_secs(90), "{host}{path} is not served");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// 10,000 rules of one namespace: they are read in bounded time, and everybody else is served as before.
-async fn many_rules() {
-    let mut few = Ingress::new("few").namespace("few");
-    for number in 0..1000 {
-        few = few.path(&format!("h{}.few.test", number / 100), Path::P, &format!("/{number}"), "web");
-    }
-    let mut hog = Ingress::new("hog").namespace("hog");
-    for number in 0..10_000 {
-        hog = hog.path(&format!("h{}.hog.test", number / 100), Path::P, &format!("/{number}"), "web");
-    }
-    let stage = Stage::start(&[]).await;
-    let begun = Instant::now();
-    stage.portico.write("few.yaml", &few.to_string());
-    served(&stage, "h9.few.test", "/999").await;
-    let thousand = begun.elapsed();
-    let begun = Instant::now();
-    stage.portico.write("hog.yaml", &hog.to_string());
-    served(&stage, "h99.hog.test", "/9999").await;
-    let ten_thousand = begun.elapsed();
-    // Linear, reading included; on a machine with other work.
-    assert!(ten_thousand < thousand.max(Duration::from_millis(500)) * 30, "{thousand:?}, {ten_thousand:?}");
-    stage.is_well().await.unwrap();
-    let begun = Instant::now();
-    let mut raw = Raw::connect(stage.portico.http()).await;
-    raw.send("GET /aside/ HTTP/1.1\r\nHost: a.test\r\n\r\n").await.answer().await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }

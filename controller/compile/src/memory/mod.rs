@@ -19,6 +19,7 @@ use portico_shared::ir::{Certificate, CertificateName, HostPattern, Ir, Upstream
 use portico_shared::{Diagnostic, EndpointSet, ObjectRef, Report};
 
 use crate::Compiled;
+use crate::caps::Caps;
 use crate::ingress::route::Common;
 use crate::report::Problems;
 use crate::snapshot::{Key, Object, Snapshot};
@@ -49,6 +50,7 @@ pub struct Memory {
     names: BTreeMap<HostPattern, Name>,
     rest: Rest,
     users: Users,
+    caps: Caps,
     pub(crate) upstreams: HashMap<UpstreamName, Kept>,
     /// The Secret that an upstream's authorities are read from, where there is one.
     authorities: BTreeMap<UpstreamName, Key>,

@@ -205,7 +205,8 @@ impl Memory {
     fn settle_ingresses(&mut self, work: &Work<'_>, ours: &[Ours<'_>]) {
         let served = ours.iter().filter(|ingress| self.serves(ingress)).map(|it| it.reference().clone());
         let served: BTreeSet<ObjectRef> = served.collect();
-        let read = ours.iter().map(|ingress| ingress.reference());
+        let refused = work.refused.iter().map(|ingress| &ingress.reference);
+        let read = ours.iter().map(|ingress| ingress.reference()).chain(refused);
         if work.is_whole() {
             ours.iter().for_each(|ingress| self.users.add(ingress.object));
             replace(&mut self.served, served);

@@ -12,6 +12,7 @@ use portico_shared::ir::HostPattern;
 use portico_shared::{Kind, ObjectRef};
 
 use super::Memory;
+use crate::caps::Caps;
 use crate::class::{Classes, seniority};
 use crate::ingress::{self, Scope, host};
 use crate::report::Reporter;
@@ -23,6 +24,8 @@ pub(crate) struct Work<'a> {
     pub(crate) scope: Scope,
     /// Ingresses of ours to read, oldest first.
     pub(crate) ingresses: Vec<&'a Arc<Object<Ingress>>>,
+    /// Of those that changed in any way, the ones that are over a cap: nothing of them is read.
+    pub(crate) refused: Vec<&'a Arc<Object<Ingress>>>,
     /// Of wildcard hosts out of scope that stand above names in it, the oldest Ingress.
     pub(crate) owners: HashMap<HostPattern, &'a ObjectRef>,
     /// Services of which nothing may be kept.
@@ -35,20 +38,27 @@ impl<'a> Work<'a> {
     /// What is different in a snapshot. When that is much, or nothing was compiled before, it is everything, and memory is
     /// emptied.
     pub(crate) fn find(snapshot: &'a Snapshot, memory: &mut Memory, report: &mut Reporter) -> Self {
-        let Some((touched, services)) = memory.touched(snapshot) else {
+        let (classes, options) = (Classes::new(snapshot), &*snapshot.options);
+        let mut caps = std::mem::take(&mut memory.caps);
+        let Some((touched, services)) = memory.touched(snapshot, &classes, &mut caps) else {
             memory.forget();
-            let mut ingresses: Vec<_> = crate::class::ours(snapshot, report).collect();
+            let ours: Vec<_> = crate::class::ours(snapshot, report).collect();
+            memory.caps = Caps::new(&ours, options);
+            let (refused, mut ingresses): (Vec<_>, Vec<_>) =
+                ours.into_iter().partition(|ingress| memory.caps.refuses(ingress, options, report));
             // They come by namespace and name.
             ingresses.sort_by(|a, b| seniority(a).cmp(&seniority(b)));
-            return Self { ingresses, ..Self::default() };
+            return Self { ingresses, refused, ..Self::default() };
         };
-        let classes = Classes::new(snapshot);
+        memory.caps = caps;
         // Misses and certificates without a host are settled each time, and they depend on these.
         let mut hosts = HashSet::from([HostPattern::Any]);
         let mut reading = BTreeMap::new();
+        let mut refused = Vec::new();
         for key in &touched {
             let before = memory.ingress(key);
-            let after = snapshot.ingresses.get(key).filter(|ingress| classes.takes(ingress, report));
+            let mut after = snapshot.ingresses.get(key).filter(|ingress| classes.takes(ingress, report));
+            refused.extend(after.take_if(|ingress| memory.caps.refuses(ingress, options, report)));
             let named = before.into_iter().chain(after).map(|ingress| &ingress.value);
             hosts.extend(named.flat_map(|ingress| ingress::ruled(ingress).chain(ingress::listed(ingress))));
             reading.extend(after.map(|ingress| (ingress.key(), ingress)));
@@ -65,7 +75,7 @@ impl<'a> Work<'a> {
         let mut ingresses: Vec<_> = reading.into_values().collect();
         ingresses.sort_by(|a, b| seniority(a).cmp(&seniority(b)));
         let owners = memory.owners_above(snapshot, &ingresses, &hosts);
-        Self { scope: Scope::Hosts(hosts), ingresses, owners, services, touched }
+        Self { scope: Scope::Hosts(hosts), ingresses, refused, owners, services, touched }
     }
 
     /// Whether everything is compiled.
@@ -76,7 +86,12 @@ impl<'a> Work<'a> {
 
 impl Memory {
     /// Ingresses that changed or refer to what did, and Services that did; `None` when everything is to be compiled.
-    fn touched(&self, snapshot: &Snapshot) -> Option<(BTreeSet<Key>, HashSet<Key>)> {
+    fn touched(
+        &self,
+        snapshot: &Snapshot,
+        classes: &Classes<'_>,
+        caps: &mut Caps,
+    ) -> Option<(BTreeSet<Key>, HashSet<Key>)> {
         let before = self.snapshot.as_ref().filter(|before| before.options == snapshot.options)?;
         if !snapshot.classes.differences(&before.classes, Arc::ptr_eq).is_empty() {
             return None;
@@ -90,11 +105,18 @@ impl Memory {
             .extend(verified.map(|(name, _)| Key { namespace: name.namespace.clone(), name: name.service.clone() }));
 
         let ingresses = snapshot.ingresses.differences(&before.ingresses, Arc::ptr_eq);
-        let mut touched: BTreeSet<Key> = ingresses.into_iter().cloned().collect();
+        let mut touched: BTreeSet<Key> = ingresses.iter().copied().cloned().collect();
         let users = services.iter().flat_map(|key| self.users.of_service(key));
         let users = users.chain(secrets.into_iter().flat_map(|key| self.users.of_secret(key)));
         touched.extend(users.map(|ingress| ingress.key()));
         let many = (snapshot.ingresses.len() / SHARE).max(FEW);
+        if touched.len() > many {
+            return None;
+        }
+        // Told when they are read.
+        let takes = |ingress: &&Arc<_>| classes.takes(ingress, &mut Reporter::default());
+        let changes = ingresses.into_iter().map(|key| [self.ingress(key), snapshot.ingresses.get(key).filter(takes)]);
+        touched.extend(caps.change(changes, snapshot, classes));
         (touched.len() <= many).then_some((touched, services))
     }
 

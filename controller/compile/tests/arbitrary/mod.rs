@@ -68,19 +68,23 @@ pub(crate) fn verified_upstream() -> [AnyObject; 2] {
 pub(crate) fn options() -> impl Strategy<Value = Options> {
     let backend = (namespace(), name(), option::of(select(vec![80, 81])))
         .prop_map(|(namespace, name, port)| DefaultBackend { service: Key::new(namespace, name), port });
-    (any::<[bool; 6]>(), option::of(backend), option::of((namespace(), name()))).prop_map(|(flags, backend, secret)| {
-        Options {
+    let caps = (option::weighted(0.3, 1..12_usize), option::weighted(0.3, 1..3_usize));
+    let secret = option::of((namespace(), name()));
+    (any::<[bool; 6]>(), option::of(backend), secret, caps).prop_map(
+        |(flags, backend, secret, (rules, certificates))| Options {
             serve_without_class: flags[0],
             https_redirect: flags[1],
             host_ownership: if flags[2] { HostOwnership::Namespace } else { HostOwnership::Shared },
             external_name_unguarded: flags[3],
             local_endpoints: flags[4],
+            rules_per_namespace: rules,
+            certificates_per_namespace: certificates,
             zone: flags[5].then(|| "a".to_owned()),
             default_backend_service: backend,
             default_tls_secret: secret.map(|(namespace, name)| Key::new(namespace, name)),
             ..Options::default()
-        }
-    })
+        },
+    )
 }
 
 /// An object that is what `value` says; metadata is added.

@@ -3,7 +3,7 @@
 //! `serve`, `check`, `routes` and `explain` share these flags, so that all four speak of the same table.
 
 use clap::{Args, ValueEnum};
-use portico_compile::{DefaultBackend, Key};
+use portico_compile::{DefaultBackend, Key, Options};
 
 use super::value::{default_backend, key, port};
 
@@ -37,6 +37,13 @@ pub(crate) struct IngressArgs {
     /// Who may add paths to a host that another namespace's Ingress claimed first
     #[arg(long, env = "PORTICO_HOST_OWNERSHIP", value_name = "WHO", value_enum, default_value_t)]
     pub(crate) host_ownership: HostOwnershipArg,
+    /// Rules, each a path of a host, of one namespace's Ingresses, or 0 for no limit; the Ingress that goes beyond is not served
+    #[arg(long, env = "PORTICO_MAX_RULES_PER_NAMESPACE", value_name = "N", default_value_t = default_rules())]
+    pub(crate) max_rules_per_namespace: usize,
+    /// Secrets that one namespace's Ingresses have certificates in, or 0 for no limit; the Ingress that goes beyond is not
+    /// served
+    #[arg(long, env = "PORTICO_MAX_CERTIFICATES_PER_NAMESPACE", value_name = "N", default_value_t = default_certificates())]
+    pub(crate) max_certificates_per_namespace: usize,
     /// Redirect HTTP to HTTPS with 308 on hosts that have TLS
     #[arg(long, env = "PORTICO_HTTPS_REDIRECT")]
     pub(crate) https_redirect: bool,
@@ -76,6 +83,14 @@ pub(crate) struct IngressArgs {
     /// Refuse loopback and link-local addresses in EndpointSlices, as an API server does
     #[arg(long, env = "PORTICO_NO_LOCAL_ENDPOINTS")]
     pub(crate) no_local_endpoints: bool,
+}
+
+fn default_rules() -> usize {
+    Options::default().rules_per_namespace.unwrap_or_default()
+}
+
+fn default_certificates() -> usize {
+    Options::default().certificates_per_namespace.unwrap_or_default()
 }
 
 /// `--host-ownership`.

@@ -124,6 +124,23 @@ fn oldest_are_told_when_there_are_too_many() {
 }
 
 #[test]
+fn a_tenant_over_its_cap_is_told_at_the_ingress_that_is_not_served() {
+    let options = portico_compile::Options { rules_per_namespace: Some(1), ..Default::default() };
+    let objects = manifest::parse("test.yaml", OBJECTS).objects;
+    let snapshot = Snapshot::from_objects(objects, Arc::new(options), 0);
+    let compiled = portico_compile::compile(&snapshot);
+    let current =
+        Current { snapshot: Arc::new(snapshot), ours: compiled.ours, report: compiled.report, ..Current::default() };
+    let mut told: Vec<_> = problems(&current).into_iter().filter(|it| it.code == Code::LimitReached).collect();
+    told.sort_by(|a, b| a.object.cmp(&b.object));
+    let objects: Vec<_> = told.iter().map(|it| it.object.to_string()).collect();
+    // The oldest of a namespace is the one without a time.
+    assert_eq!(objects, ["Ingress n/old", "Ingress n/young"]);
+    assert_eq!(told[0].severity, Severity::Error);
+    assert!(told[0].note.ends_with("; to mend it, remove what the namespace does not need, or have the operator raise --max-rules-per-namespace"), "{}", told[0].note);
+}
+
+#[test]
 fn notes_are_cut_between_characters() {
     assert_eq!((cut("aäb", 2), cut("aäb", 3), cut("abc", 9)), ("a", "aä", "abc"));
     assert_eq!(hosts(&current(Vec::new()).snapshot, &Key::new("n", "young")), ["a.test"]);
