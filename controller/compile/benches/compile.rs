@@ -4,6 +4,7 @@
 //! and 99th percentile of 200 changes of each kind, each of another Ingress, as far as the table is built. Times are those
 //! of this thread on a processor, so that what else the machine does shows little.
 
+#[allow(dead_code, reason = "what another bench needs of it")]
 mod cluster;
 
 use std::hint::black_box;

@@ -25,6 +25,7 @@ mod snapshot;
 mod sorted;
 mod suggest;
 mod supply;
+pub mod trim;
 mod upstream;
 mod upstream_tls;
 mod wanted;

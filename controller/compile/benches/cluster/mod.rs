@@ -126,6 +126,31 @@ pub(crate) fn secret(number: usize, version: usize) -> AnyObject {
     AnyObject::Secret(object)
 }
 
+/// An Ingress, its Service and the endpoints as people write them.
+pub(crate) fn text(number: usize) -> String {
+    let name = name(number);
+    let path = |path: &str| {
+        format!(
+            "      - path: {path}\n        pathType: Prefix\n        backend:\n          service:\n            name: {name}\n\
+             \x20           port:\n              name: http\n"
+        )
+    };
+    let rule =
+        |half| format!("  - host: {}\n    http:\n      paths:\n{}{}", host(number, half), path("/"), path("/api/v0"));
+    let endpoint =
+        |at| format!("- addresses:\n  - 10.{}.{}.{at}\n  conditions:\n    ready: true\n", number / 256, number % 256);
+    let endpoints: String = (0..ENDPOINTS).map(endpoint).collect();
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\n  labels:\n    app: {name}\nspec:\n\
+         \x20 ingressClassName: portico\n  rules:\n{}{}---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n\
+         spec:\n  selector:\n    app: {name}\n  ports:\n  - name: http\n    port: 80\n    targetPort: 8080\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: {name}-1\n  labels:\n    \
+         kubernetes.io/service-name: {name}\naddressType: IPv4\nports:\n- name: http\n  port: 8080\nendpoints:\n{endpoints}",
+        rule(0),
+        rule(1)
+    )
+}
+
 fn name(number: usize) -> String {
     format!("app-{number:05}")
 }

@@ -123,7 +123,8 @@ impl Reader<'_> {
         let Some(reference) = reference(T::OF, node) else { return self.report(findings, None, &spans) };
         let refused = findings.refuse();
         self.report(findings, Some(&reference), &spans);
-        if let Some(value) = value.filter(|_| !refused) {
+        if let Some(mut value) = value.filter(|_| !refused) {
+            value.trim();
             self.manifest.objects.push(T::wrap(Arc::new(Object { reference, value, spans: Some(Arc::new(spans)) })));
         }
     }

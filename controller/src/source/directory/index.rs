@@ -16,16 +16,22 @@ use crate::source::Objects;
 #[derive(Debug, Default)]
 pub(super) struct Index {
     files: BTreeMap<Arc<Path>, File>,
-    /// The versions of each object by file.
-    versions: HashMap<ObjectRef, BTreeMap<Arc<Path>, AnyObject>>,
-    /// What was told.
-    told: HashMap<ObjectRef, AnyObject>,
+    objects: HashMap<ObjectRef, Held>,
     /// Objects to compare with what was told.
     touched: BTreeSet<ObjectRef>,
     /// Problems of paths that are no files.
     around: Vec<Diagnostic>,
     diagnostics_touched: bool,
     count: usize,
+}
+
+/// One object; it is held by a file, or was told of and is gone.
+#[derive(Debug, Default)]
+struct Held {
+    /// The files that hold it, by path, each with its version. Nearly always one.
+    versions: Vec<(Arc<Path>, AnyObject)>,
+    /// What was told.
+    told: Option<AnyObject>,
 }
 
 impl Index {
@@ -58,7 +64,10 @@ impl Index {
         self.count += file.objects.len();
         for object in &file.objects {
             let reference = object.reference().clone();
-            self.versions.entry(reference.clone()).or_default().insert(path.clone(), object.clone());
+            let versions = &mut self.objects.entry(reference.clone()).or_default().versions;
+            versions.reserve_exact(1);
+            let at = versions.partition_point(|(other, _)| *other < path);
+            versions.insert(at, (path.clone(), object.clone()));
             self.touched.insert(reference);
         }
         self.diagnostics_touched = true;
@@ -72,11 +81,8 @@ impl Index {
         self.diagnostics_touched = true;
         for object in file.objects {
             let reference = object.reference().clone();
-            if let Some(versions) = self.versions.get_mut(&reference) {
-                versions.remove(path);
-                if versions.is_empty() {
-                    self.versions.remove(&reference);
-                }
+            if let Some(held) = self.objects.get_mut(&reference) {
+                held.versions.retain(|(other, _)| **other != *path);
             }
             self.touched.insert(reference);
         }
@@ -92,15 +98,15 @@ impl Index {
     pub(super) fn changes(&mut self) -> Option<(Objects, Option<Vec<Diagnostic>>)> {
         let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
         for reference in std::mem::take(&mut self.touched) {
-            match self.standing(&reference).cloned() {
-                Some(object) => {
-                    let before = self.told.insert(reference, object.clone());
-                    if !before.is_some_and(|before| is_one(&before, &object)) {
-                        upserts.push(object);
-                    }
+            let Some(held) = self.objects.get_mut(&reference) else { continue };
+            // The version that stands.
+            if let Some((_, object)) = held.versions.first() {
+                let before = held.told.replace(object.clone());
+                if !before.is_some_and(|before| is_one(&before, object)) {
+                    upserts.push(object.clone());
                 }
-                None if self.told.remove(&reference).is_some() => deletes.push(reference),
-                None => {}
+            } else if self.objects.remove(&reference).is_some_and(|held| held.told.is_some()) {
+                deletes.push(reference);
             }
         }
         let diagnostics = std::mem::take(&mut self.diagnostics_touched).then(|| self.diagnostics());
@@ -110,19 +116,14 @@ impl Index {
         Some((Objects::Update { upserts, deletes }, diagnostics))
     }
 
-    /// The version that stands.
-    fn standing(&self, reference: &ObjectRef) -> Option<&AnyObject> {
-        self.versions.get(reference)?.values().next()
-    }
-
     fn diagnostics(&self) -> Vec<Diagnostic> {
         let own = self.files.values().flat_map(|file| &file.diagnostics);
         let mut all: Vec<_> = self.around.iter().chain(own).cloned().collect();
-        for versions in self.versions.values().filter(|versions| versions.len() > 1) {
-            let mut versions = versions.iter();
-            let Some((first, _)) = versions.next() else { continue };
+        for held in self.objects.values() {
+            let Some(((first, _), others @ [_, ..])) = held.versions.split_first() else { continue };
             let message = format!("it is in {} too, and that one stands", first.display());
-            all.extend(versions.map(|(_, it)| about(it, Severity::Warning, Code::ObjectDuplicate, message.clone())));
+            let others = others.iter();
+            all.extend(others.map(|(_, it)| about(it, Severity::Warning, Code::ObjectDuplicate, message.clone())));
         }
         all
     }

@@ -62,6 +62,7 @@ fn ingresses_and_services_keep_what_is_meant_and_said_of_them() {
         "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
     let status = json!({"loadBalancer": balancer, "conditions": conditions});
     let service = read::<Service>(&json!({"metadata": metadata("w"), "spec": spec, "status": status})).expect("kept");
+    let spec = json!({"ports": [{"port": 80}]});
     assert_eq!(written(&service), json!({"metadata": kept, "spec": spec, "status": {"loadBalancer": balancer}}));
 }
 

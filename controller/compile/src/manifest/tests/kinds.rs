@@ -42,12 +42,21 @@ fn defaults_are_those_of_the_server() {
     let parameters = only!(manifest, IngressClass).spec.as_ref().unwrap().parameters.as_ref().unwrap();
     assert_eq!(parameters.scope.as_deref(), Some("Cluster"));
 
-    let text = object("v1", "Secret", "data: {a: YQ==, b: Yg==}\nstringData: {b: plain, c: \"\"}");
+    let text = object(
+        "v1",
+        "Secret",
+        "data: {ca.crt: YQ==, tls.crt: Yg==}\nstringData: {tls.crt: plain, tls.key: \"\", other: x}",
+    );
     let manifest = clean("secret", &text);
     let secret = only!(manifest, Secret);
     let data = secret.data.as_ref().unwrap();
     assert_eq!(secret.type_.as_deref(), Some("Opaque"));
-    assert_eq!((&data["a"].0[..], &data["b"].0[..], &data["c"].0[..]), (&b"a"[..], &b"plain"[..], &b""[..]));
+    let values: Vec<_> = data.iter().map(|(name, value)| (name.as_str(), &value.0[..])).collect();
+    assert_eq!(
+        values,
+        [("ca.crt", &b"a"[..]), ("tls.crt", b"plain"), ("tls.key", b"")],
+        "what nobody reads is dropped"
+    );
     assert_eq!(secret.string_data, None);
 }
 

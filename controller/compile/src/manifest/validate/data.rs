@@ -13,6 +13,7 @@ use super::{Rules, name};
 use crate::manifest::findings::Findings;
 use crate::manifest::path::Path;
 use crate::snapshot::{AnyObject, Object};
+use crate::trim;
 
 impl Rules for Secret {
     const OF: Kind = Kind::Secret;
@@ -41,6 +42,10 @@ impl Rules for Secret {
                 findings.required(&path.key(key), "");
             }
         }
+    }
+
+    fn trim(&mut self) {
+        trim::secret(self);
     }
 
     fn wrap(object: Arc<Object<Self>>) -> AnyObject {

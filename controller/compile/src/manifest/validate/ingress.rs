@@ -12,6 +12,7 @@ use super::{Rules, name};
 use crate::manifest::findings::Findings;
 use crate::manifest::path::Path;
 use crate::snapshot::{AnyObject, Object};
+use crate::trim;
 
 impl Rules for Ingress {
     const OF: Kind = Kind::Ingress;
@@ -31,6 +32,10 @@ impl Rules for Ingress {
             let why = "must match `ingressClassName` when both are specified";
             findings.invalid(&path.key(CLASS_ANNOTATION), annotation, why);
         }
+    }
+
+    fn trim(&mut self) {
+        trim::ingress(self);
     }
 
     fn wrap(object: Arc<Object<Self>>) -> AnyObject {

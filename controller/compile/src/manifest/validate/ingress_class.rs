@@ -9,6 +9,7 @@ use super::{Rules, name};
 use crate::manifest::findings::Findings;
 use crate::manifest::path::Path;
 use crate::snapshot::{AnyObject, Object};
+use crate::trim;
 
 impl Rules for IngressClass {
     const OF: Kind = Kind::IngressClass;
@@ -37,6 +38,10 @@ impl Rules for IngressClass {
         if let Some(parameters) = self.spec.as_ref().and_then(|spec| spec.parameters.as_ref()) {
             check_parameters(parameters, &path.field("parameters"), findings);
         }
+    }
+
+    fn trim(&mut self) {
+        trim::ingress_class(self);
     }
 
     fn wrap(object: Arc<Object<Self>>) -> AnyObject {

@@ -35,6 +35,9 @@ pub(super) trait Rules: DeserializeOwned + Metadata<Ty = ObjectMeta> {
     /// Finds what the server refuses.
     fn check(&self, findings: &mut Findings);
 
+    /// Drops what Portico does not read.
+    fn trim(&mut self) {}
+
     /// The object as one of any kind.
     fn wrap(object: Arc<Object<Self>>) -> AnyObject;
 }

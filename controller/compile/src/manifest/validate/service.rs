@@ -12,6 +12,7 @@ use super::{PROTOCOLS, Rules, name};
 use crate::manifest::findings::Findings;
 use crate::manifest::path::Path;
 use crate::snapshot::{AnyObject, Object};
+use crate::trim;
 
 impl Rules for Service {
     const OF: Kind = Kind::Service;
@@ -47,6 +48,10 @@ impl Rules for Service {
         if !matches!(affinity, "None" | "ClientIP") {
             findings.unsupported(&path.field("sessionAffinity"), affinity, &["ClientIP", "None"]);
         }
+    }
+
+    fn trim(&mut self) {
+        trim::service(self);
     }
 
     fn wrap(object: Arc<Object<Self>>) -> AnyObject {
