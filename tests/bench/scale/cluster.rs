@@ -1,5 +1,5 @@
-//! The cluster as files: for each application an Ingress of two hosts with two paths, a Service, ten endpoints of which
-//! one is ready, and for every fourth a certificate.
+//! The cluster as files, in ten namespaces: for each application an Ingress of two hosts with two paths, a Service, ten
+//! endpoints of which one is ready, and for every fourth a certificate.
 
 use std::path::PathBuf;
 
@@ -78,6 +78,8 @@ impl Cluster {
 
     fn text(&self, number: usize) -> String {
         let (name, Application { version, ready, certificate }) = (name(number), &self.applications[number]);
+        let metadata = |name: &str| format!("metadata:\n  name: {name}\n  namespace: team-{}\n", number % 10);
+        let own = metadata(&name);
         let path = |path: &str, kind: &str| {
             format!(
                 "      - path: {path}\n        pathType: {kind}\n        backend:\n          service:\n            name: \
@@ -85,7 +87,7 @@ impl Cluster {
             )
         };
         let mut text = format!(
-            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: {name}\n  labels:\n    \
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\n{own}  labels:\n    \
              app.kubernetes.io/name: {name}\nspec:\n  ingressClassName: portico\n  rules:\n"
         );
         for half in 0..2 {
@@ -97,10 +99,11 @@ impl Cluster {
             text += &format!("  tls:\n  - hosts:\n    - {one}\n    - {two}\n    secretName: {name}\n");
         }
         text += &format!(
-            "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  selector:\n    \
+            "---\napiVersion: v1\nkind: Service\n{own}spec:\n  selector:\n    \
              app.kubernetes.io/name: {name}\n  ports:\n  - name: http\n    port: 80\n    targetPort: 8080\n---\n\
-             apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: {name}-1\n  labels:\n    \
+             apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n{}  labels:\n    \
              kubernetes.io/service-name: {name}\naddressType: IPv4\nports:\n- name: http\n  port: {}\nendpoints:\n",
+            metadata(&format!("{name}-1")),
             self.port
         );
         for at in 0..10 {
@@ -113,7 +116,7 @@ impl Cluster {
         if let Some(issued) = certificate {
             let [chain, key] = [issued.chain_pem(), issued.key_pem()].map(|pem| STANDARD.encode(pem));
             text += &format!(
-                "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\ntype: kubernetes.io/tls\ndata:\n  \
+                "---\napiVersion: v1\nkind: Secret\n{own}type: kubernetes.io/tls\ndata:\n  \
                  tls.crt: {chain}\n  tls.key: {key}\n"
             );
         }
