@@ -12,8 +12,8 @@ use super::yaml::{Node, Position, Value};
 ///
 /// Kept as octets, four to six for each place: what objects cost in memory is mostly this otherwise. A place is numbers of
 /// seven bits an octet, and then the places below it: lines since the place above (doubled, odd when they go back), column,
-/// its name, by its place among [`NAMES`] or, behind [`WRITTEN`] more than its length, in full, and how many octets the places
-/// below take, so that a lookup steps over what it does not enter.
+/// its name (its number among the known ones; or, beyond those, its length and then the name in full), and how many octets
+/// the places below take, so that a lookup steps over what it does not enter.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Spans {
     file: Arc<str>,
