@@ -3,12 +3,16 @@
 //! `cargo bench -p portico-dataplane`. Requests go through a data plane on loopback, one after the other on one connection,
 //! so times are dominated by four ways through the kernel: compare them with each other, not with those of `tests/bench`.
 
+#[path = "../tests/allocations/octets.rs"]
+mod octets;
+
 use std::hint::black_box;
-use std::io::{Read, Write};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use octets::read;
 use portico_dataplane::config::{Binding, Config};
 use portico_dataplane::{Dataplane, Running};
 use portico_shared::ir::*;
@@ -137,18 +141,4 @@ fn endpoint() -> SocketAddr {
         }
     });
     address
-}
-
-/// Reads up to the empty line and that many octets more.
-fn read(stream: &mut TcpStream, buffer: &mut [u8], body: usize) {
-    let mut length = 0;
-    loop {
-        let read = stream.read(&mut buffer[length..]).expect("it stays open");
-        assert!(read > 0, "it stays open");
-        length += read;
-        let end = buffer[..length].windows(4).position(|octets| octets == b"\r\n\r\n");
-        if end.is_some_and(|end| length >= end + 4 + body) {
-            return;
-        }
-    }
 }

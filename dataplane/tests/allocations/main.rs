@@ -4,11 +4,13 @@
 #[expect(dead_code, unused_imports, reason = "shared with tests that need more of it")]
 #[path = "../kit/mod.rs"]
 mod kit;
+mod octets;
 
-use std::io::{Read, Write};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use kit::Proxy;
+use octets::read;
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -20,20 +22,6 @@ const BROWSER: &[u8] = b"GET /a/b?c=d HTTP/1.1\r\nHost: a.test\r\nUser-Agent: Mo
     Cookie: session=0123456789abcdef0123456789abcdef\r\nUpgrade-Insecure-Requests: 1\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 12:00:00 GMT\r\n\
     Content-Type: text/plain\r\nContent-Length: 23\r\nConnection: keep-alive\r\n\r\nhello from the backend\n";
-
-/// Reads up to the empty line and that many octets more.
-fn read(stream: &mut TcpStream, buffer: &mut [u8], body: usize) {
-    let mut length = 0;
-    loop {
-        let read = stream.read(&mut buffer[length..]).expect("it stays open");
-        assert!(read > 0, "it stays open");
-        length += read;
-        let end = buffer[..length].windows(4).position(|octets| octets == b"\r\n\r\n");
-        if end.is_some_and(|end| length >= end + 4 + body) {
-            return;
-        }
-    }
-}
 
 /// Answers on one connection for as long as it is open.
 fn endpoint() -> SocketAddr {
