@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -30,6 +32,8 @@ type Client struct {
 	HTTP2 bool
 	// Timeout of a whole exchange; 10 s unless set.
 	Timeout time.Duration
+	// Behind tells how to dial each of those that share Address; GetWhen asks them, too. Nobody unless set.
+	Behind func(ctx context.Context) ([]Dialer, error)
 }
 
 // Reply is an answer read to its end.
@@ -152,15 +156,35 @@ func (c *Client) Get(t testing.TB, url string, fields ...string) *Reply {
 	return reply
 }
 
-// GetWhen asks until the answer pleases: until returns nil. Up to 10 s, for changes on their way to the data plane.
+// GetWhen asks until the answer pleases: until returns nil. Up to 10 s, for changes on their way to the data plane. What one
+// replica has heard of, another may hear of a moment later; so the answer of each that is Behind has to please as well. until
+// is called by several goroutines then. The reply is the one from Address.
 func (c *Client) GetWhen(t testing.TB, url string, until func(*Reply) error, fields ...string) *Reply {
 	t.Helper()
 	var reply *Reply
 	Eventually(t, 10*time.Second, "GET "+url, func(ctx context.Context) (err error) {
-		if reply, err = c.Try(ctx, url, fields...); err != nil {
-			return err
+		ways := []Dialer{c.Dial}
+		if c.Behind != nil {
+			behind, err := c.Behind(ctx)
+			if err != nil {
+				return err
+			}
+			ways = append(ways, behind...)
 		}
-		return until(reply)
+		replies, errs := make([]*Reply, len(ways)), make([]error, len(ways))
+		var group sync.WaitGroup
+		for i, dial := range ways {
+			group.Go(func() {
+				direct := *c
+				direct.Dial = dial
+				if replies[i], errs[i] = direct.Try(ctx, url, fields...); errs[i] == nil {
+					errs[i] = until(replies[i])
+				}
+			})
+		}
+		group.Wait()
+		reply = replies[0]
+		return errors.Join(errs...)
 	})
 	return reply
 }

@@ -111,11 +111,15 @@ func Deploy(t testing.TB, namespace string, echoes ...Echo) {
 	}
 }
 
-// Rollout waits until a Deployment's pods are all of its last template and ready, and older ones no longer count.
+// Rollout waits until a Deployment's pods are all of its last template and ready, older ones no longer count, and the
+// endpoints of every Service that selects them are the same.
 func Rollout(t testing.TB, namespace, name string, within time.Duration) time.Duration {
 	t.Helper()
 	return Eventually(t, within, "rollout of "+namespace+"/"+name, func(ctx context.Context) error {
-		return rolledOut(ctx, namespace, name)
+		if err := rolledOut(ctx, namespace, name); err != nil {
+			return err
+		}
+		return endpointsFollow(ctx, namespace, name)
 	})
 }
 

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,10 +43,51 @@ func (p *Portico) Address(t testing.TB) string {
 	return BalancerAddress(t, p.Namespace, "portico")
 }
 
-// Client dials the instance's load balancer address from outside the cluster.
+// Client dials the instance's load balancer address from outside the cluster; its GetWhen waits for all replicas.
 func (p *Portico) Client(t testing.TB) *Client {
 	t.Helper()
-	return &Client{Address: p.Address(t)}
+	return &Client{Address: p.Address(t), Behind: p.Replicas}
+}
+
+// Replicas dial each of the instance's ready pods at its own address, from the node: port 80 is that of its plain listener
+// and 443 that of its TLS listener.
+func (p *Portico) Replicas(ctx context.Context) ([]Dialer, error) {
+	list, err := Kubernetes().CoreV1().Pods(p.Namespace).List(ctx, metav1.ListOptions{LabelSelector: PorticoSelector})
+	if err != nil {
+		return nil, err
+	}
+	var dialers []Dialer
+	for _, pod := range list.Items {
+		if pod.DeletionTimestamp == nil && isReady(pod) {
+			dialers = append(dialers, dialReplica(pod))
+		}
+	}
+	if len(dialers) == 0 {
+		return nil, fmt.Errorf("no pod of %s is ready", p.Namespace)
+	}
+	return dialers, nil
+}
+
+func isReady(pod corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+func dialReplica(pod corev1.Pod) Dialer {
+	names := map[string]string{"80": "http", "443": "https"}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		for _, own := range pod.Spec.Containers[0].Ports {
+			if own.Name == names[port] {
+				return DialNode(ctx, network, net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(own.ContainerPort))))
+			}
+		}
+		return nil, fmt.Errorf("pod %s has no port for %s", pod.Name, port)
+	}
 }
 
 // Pods are the instance's running pods.

@@ -73,25 +73,7 @@ func (w *world) backends(ctx context.Context, names string) error {
 
 // endpoints waits until a backend has that many ready endpoints, as the API server tells them.
 func (w *world) endpoints(name string, want int) error {
-	return harness.Poll(time.Minute, func(ctx context.Context) error {
-		list, err := harness.Kubernetes().DiscoveryV1().EndpointSlices(w.namespace).List(ctx,
-			metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + name})
-		if err != nil {
-			return err
-		}
-		ready := 0
-		for _, slice := range list.Items {
-			for _, endpoint := range slice.Endpoints {
-				if c := endpoint.Conditions.Ready; c != nil && *c {
-					ready++
-				}
-			}
-		}
-		if ready != want {
-			return fmt.Errorf("%s has %d ready endpoints instead of %d", name, ready, want)
-		}
-		return nil
-	})
+	return harness.Poll(time.Minute, func(ctx context.Context) error { return harness.ReadyEndpoints(ctx, w.namespace, name, want) })
 }
 
 // secret holds the same pair in every scenario: another one would be a rotation.

@@ -36,7 +36,7 @@ func TestRelease(t *testing.T) {
 		harness.Kubectl(t, "delete", "namespace", release, "--wait=false")
 	})
 	p := &harness.Portico{Namespace: release, Class: class, Workload: "deployment/" + release}
-	client := &harness.Client{Address: harness.BalancerAddress(t, release, release)}
+	client := &harness.Client{Address: harness.BalancerAddress(t, release, release), Behind: p.Replicas}
 	host := "shop.helm.test"
 	namespace := harness.Namespace(t)
 	harness.Deploy(t, namespace, harness.Echo{Name: "shop", Replicas: 2})

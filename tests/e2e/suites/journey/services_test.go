@@ -3,7 +3,10 @@ package journey
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,26 +60,35 @@ func TestServices(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			url := "http://services.example.com/" + kind
 			c.GetWhen(t, url, harness.From("my-app"))
-			const requests = 40 // so that both pods have their turn
-			for range requests {
-				if err := harness.From("my-app")(c.Get(t, url+"/counted")); err != nil {
-					t.Error(err)
-				}
-			}
-			used := map[string]bool{}
-			for _, access := range p.Accesses(t, "/"+kind+"/counted", requests) {
-				used[access.Endpoint] = true
-			}
-			for endpoint := range used {
-				if !strings.Contains(strings.Join(want, " "), endpoint) {
-					t.Errorf("connected to %s instead of %v", endpoint, want)
-				}
-			}
-			if len(used) != len(want) {
-				t.Errorf("used %v, wanted all of %v", used, want)
-			}
+			// A replica that has heard of one pod may yet have to hear of the other.
+			harness.Eventually(t, 10*time.Second, "requests to all of "+strings.Join(want, ", "), func(context.Context) error {
+				return usesAll(t, p, c, url, want)
+			})
 		})
 	}
+}
+
+// usesAll sends forty requests, each of which must be answered, and is nil when every wanted endpoint had its turn. Another
+// endpoint fails the test.
+func usesAll(t *testing.T, p *harness.Portico, c *harness.Client, url string, want []string) error {
+	t.Helper()
+	const requests = 40
+	path := "/counted/" + strconv.Itoa(rand.Int())
+	for range requests {
+		if err := harness.From("my-app")(c.Get(t, url+path)); err != nil {
+			t.Error(err)
+		}
+	}
+	used := map[string]bool{}
+	for _, access := range p.Accesses(t, url[strings.LastIndex(url, "/"):]+path, requests) {
+		if used[access.Endpoint] = true; !slices.Contains(want, access.Endpoint) {
+			t.Errorf("connected to %s instead of %v", access.Endpoint, want)
+		}
+	}
+	if len(used) != len(want) {
+		return fmt.Errorf("used %v, wanted all of %v", used, want)
+	}
+	return nil
 }
 
 // TestServiceUpstreamFollowsKubeProxy: with service-upstream a restart of the pods is the cluster's business alone.
