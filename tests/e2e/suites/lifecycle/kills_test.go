@@ -16,21 +16,22 @@ import (
 func TestBackendsKilled(t *testing.T) {
 	s := newSite(t, harness.SharedPortico(t), 3)
 	loads := startTwoLoads(t, s)
-	var moments []time.Time
+	var kills []kill
 	for round := range either(3, 10) {
 		pod := s.pods(t)[round%3]
 		restarts := restartsOf(pod)
-		moments = append(moments, time.Now())
+		begin := time.Now()
 		harness.SignalPod(t, pod, syscall.SIGKILL)
+		kills = append(kills, kill{begin, time.Now()})
 		awaitRestart(t, pod, restarts, "")
 	}
-	loads.judge(t, fmt.Sprintf("%d backends killed", len(moments)), moments)
+	loads.judge(t, fmt.Sprintf("%d backends killed", len(kills)), kills)
 }
 
 func TestBackendsOutOfMemory(t *testing.T) {
 	s := newSite(t, harness.SharedPortico(t), 3)
 	loads := startTwoLoads(t, s)
-	var moments []time.Time
+	var kills []kill
 	for round := range either(2, 5) {
 		pod := s.pods(t)[round%3]
 		restarts := restartsOf(pod)
@@ -39,13 +40,14 @@ func TestBackendsOutOfMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		begin := time.Now()
 		if reply, err := greedy.Do(request); err == nil {
 			t.Fatalf("%s lives on: status %d", pod.Name, reply.Status)
 		}
-		moments = append(moments, time.Now()) // our own connection broke at the kill
+		kills = append(kills, kill{begin, time.Now()}) // our own connection broke at the kill
 		awaitRestart(t, pod, restarts, "OOMKilled")
 	}
-	loads.judge(t, fmt.Sprintf("%d backends out of memory", len(moments)), moments)
+	loads.judge(t, fmt.Sprintf("%d backends out of memory", len(kills)), kills)
 }
 
 func restartsOf(pod corev1.Pod) int32 {

@@ -82,22 +82,25 @@ func (o *orders) finish() {
 	o.done.Wait()
 }
 
-// lostOnlyAt fails the test for every lost order that was not under way at one of the moments, give or take `slack`.
-func (o *orders) lostOnlyAt(t *testing.T, what string, moments []time.Time, atOnce int, slack time.Duration) {
+// kill is the time in which a backend died: from before it was asked to until it was seen to.
+type kill struct{ begin, end time.Time }
+
+// lostOnlyAt fails the test for every lost order that was not under way at one of the kills, give or take `slack`.
+func (o *orders) lostOnlyAt(t *testing.T, what string, kills []kill, atOnce int, slack time.Duration) {
 	t.Helper()
 	causes := map[string]int{}
 	for _, lost := range o.failed {
 		causes[lost.cause]++
 		excused := false
-		for _, moment := range moments {
-			excused = excused || lost.begin.Before(moment.Add(slack)) && lost.end.After(moment.Add(-slack))
+		for _, kill := range kills {
+			excused = excused || lost.begin.Before(kill.end.Add(slack)) && lost.end.After(kill.begin.Add(-slack))
 		}
 		if !excused {
-			t.Errorf("an order was lost outside of any kill: %s, %v after the first", lost.cause, lost.begin.Sub(moments[0]))
+			t.Errorf("an order was lost outside of any kill: %s, %v after the first", lost.cause, lost.begin.Sub(kills[0].begin))
 		}
 	}
-	figure(t, "%s: POST: %d sent, %d lost, all under way at one of %d kills %v", what, o.sent, len(o.failed), len(moments), causes)
-	if most := atOnce * len(moments); len(o.failed) > most {
+	figure(t, "%s: POST: %d sent, %d lost, all under way at one of %d kills %v", what, o.sent, len(o.failed), len(kills), causes)
+	if most := atOnce * len(kills); len(o.failed) > most {
 		t.Errorf("%d orders lost, more than the %d under way at the kills", len(o.failed), most)
 	}
 }
@@ -119,10 +122,10 @@ func startTwoLoads(t *testing.T, s *site) twoLoads {
 	return twoLoads{quick.Start(t), slow.Start(t), sendOrders(t, s, atOnce)}
 }
 
-func (l twoLoads) judge(t *testing.T, what string, moments []time.Time) {
+func (l twoLoads) judge(t *testing.T, what string, kills []kill) {
 	t.Helper()
 	flawless(t, what+": GET", l.gets.Stop())
 	flawless(t, what+": GET that takes 100 ms", l.slow.Stop())
 	l.posts.finish()
-	l.posts.lostOnlyAt(t, what, moments, atOnce, 100*time.Millisecond)
+	l.posts.lostOnlyAt(t, what, kills, atOnce, 100*time.Millisecond)
 }
