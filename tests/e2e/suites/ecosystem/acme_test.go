@@ -38,8 +38,12 @@ func TestCertificateByHTTP01(t *testing.T) {
 	for _, file := range crds(t) {
 		harness.ApplyFile(t, "", file)
 	}
-	harness.Kubectl(t, "wait", "--for=condition=Established", "--timeout=20s", "crd/issuers.cert-manager.io", "crd/certificates.cert-manager.io",
-		"crd/certificaterequests.cert-manager.io", "crd/orders.acme.cert-manager.io", "crd/challenges.acme.cert-manager.io", "crd/clusterissuers.cert-manager.io")
+	// A definition that was made this moment has no conditions at all, which kubectl takes for an error.
+	harness.Eventually(t, 20*time.Second, "definitions of cert-manager's objects", func(context.Context) error {
+		_, err := harness.TryKubectl("wait", "--for=condition=Established", "--timeout=5s", "crd/issuers.cert-manager.io", "crd/certificates.cert-manager.io",
+			"crd/certificaterequests.cert-manager.io", "crd/orders.acme.cert-manager.io", "crd/challenges.acme.cert-manager.io", "crd/clusterissuers.cert-manager.io")
+		return err
+	})
 	start(t, nil, "cert-manager", "--solver-image="+solverImage, "--nameserver="+nameserver)
 
 	namespace := site(t, p, acmeHost, harness.Echo{})
