@@ -1,6 +1,6 @@
 //! gRPC through Portico: streams both ways at once, status in the trailers, no interest in table changes.
 
-use portico_tests::client::{Connection, Tls};
+use portico_tests::client::{Connection, Raw, Tls};
 use portico_tests::grpc::{GrpcCall, GrpcEcho};
 use portico_tests::stream::Stream;
 use portico_tests::{Ingress, Portico, Service, wait_until};
@@ -80,6 +80,35 @@ async fn h2c_downstream_by_flag() {
     converse(&mut call).await;
     // HTTP/1.1 still works on the same port.
     assert_eq!(portico_tests::client::get(portico.http(), "nobody.test", "/").await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn h2c_downstream_closes_on_what_is_neither() {
+    let (_echo, portico) = serve(&["--h2c"]).await;
+    for (first, answer) in [
+        ("INVALID CONNECTION PREFACE\r\n\r\n", ""),
+        ("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", ""),
+        ("GET / HTTP/1.2\r\n\r\n", "HTTP/1.1 505 "),
+        ("GET /\r\n\r\n", ""),
+        ("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "),
+    ] {
+        let before = portico.metric("portico_requests_total", &["4xx"]).await;
+        let mut client = Raw::connect(portico.http()).await;
+        client.send(first).await;
+        let octets = client.rest().await;
+        let text = String::from_utf8_lossy(&octets);
+        assert!(text.starts_with(answer) && (text.is_empty() == answer.is_empty()), "{first:?}: {text:?}");
+        if answer.is_empty() {
+            // Refused like any other: only nobody is told.
+            assert!(portico.metric("portico_requests_total", &["4xx"]).await > before, "{first:?}");
+        }
+    }
+    // A second message is HTTP/1 whatever it looks like.
+    let mut client = Raw::connect(portico.http()).await;
+    client.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\nINVALID CONNECTION PREFACE\r\n\r\n").await;
+    let octets = client.rest().await;
+    let text = String::from_utf8_lossy(&octets);
+    assert!(text.starts_with("HTTP/1.1 404 ") && text.contains("HTTP/1.1 400 "), "{text}");
 }
 
 #[tokio::test]

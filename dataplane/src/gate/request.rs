@@ -221,6 +221,13 @@ pub(crate) fn stand_in(head: &[u8]) -> Vec<u8> {
     standing
 }
 
+/// Whether the first line of a head could be meant as a request of HTTP/1: it names some version of HTTP, and is not the
+/// beginning of an HTTP/2 preface.
+pub(crate) fn seems_http1(head: &[u8]) -> bool {
+    let line = head[..head.len().min(LOOKED_AT)].split(|octet| *octet == b'\n').next().unwrap_or_default();
+    !line.starts_with(b"PRI * HTTP/2") && line.windows(b"HTTP/".len()).any(|word| word.eq_ignore_ascii_case(b"HTTP/"))
+}
+
 /// Length of a version with the space before it.
 const VERSION: usize = b" HTTP/1.1".len();
 /// Octets of a refused head that its stand-in is made from.

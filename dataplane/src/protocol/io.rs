@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::frames::Frames;
-use crate::gate::request::{Requests, stand_in};
+use crate::gate::request::{Requests, seems_http1, stand_in};
 use crate::gate::{Fault, Sieve};
 use crate::request::ProxyError;
 
@@ -62,6 +62,10 @@ pub(crate) struct Activity {
     flushed: AtomicBool,
     /// The number of the request that is refused, counted from 1, and why. It is the last one.
     refusal: OnceLock<(u32, ProxyError)>,
+    /// Whether the connection might have begun as HTTP/2 in clear.
+    either: AtomicBool,
+    /// Whether the client gets no answer any more.
+    mute: AtomicBool,
 }
 
 impl Activity {
@@ -82,6 +86,8 @@ impl Activity {
             waiting: AtomicU64::new(0),
             flushed: AtomicBool::new(false),
             refusal: OnceLock::new(),
+            either: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
         }
     }
 
@@ -136,6 +142,11 @@ impl Activity {
     /// Which request is refused, counted from 1, and why.
     pub(crate) fn refusal(&self) -> Option<(u32, ProxyError)> {
         self.refusal.get().copied()
+    }
+
+    /// The connection is on an address that speaks HTTP/2 in clear as well, and has not begun with its preface.
+    pub(crate) fn either(&self) {
+        self.either.store(true, Ordering::Relaxed);
     }
 
     /// Begin of the write that is stalled.
@@ -355,6 +366,11 @@ fn refuse(activity: &Activity, sieve: &mut Sieve<Requests>, fault: Fault<ProxyEr
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the request body is broken"));
     }
     let number = sieve.messages().wrapping_add(1);
+    // A broken preface of HTTP/2 ends the connection (RFC 9113 section 3.4); words of HTTP/1 would be broken frames.
+    let malformed = number == 1 && matches!(fault.why, ProxyError::Malformed(_));
+    if malformed && activity.either.load(Ordering::Relaxed) && !seems_http1(sieve.held()) {
+        activity.mute.store(true, Ordering::Relaxed);
+    }
     if activity.refusal.set((number, fault.why)).is_ok() {
         let stand_in = stand_in(sieve.held());
         sieve.shut(&stand_in);
@@ -368,6 +384,9 @@ const MOST_HELD: usize = 64 * 1024;
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        if self.activity.mute.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(octets.len()));
+        }
         let polled = Pin::new(&mut self.stream).poll_write(cx, octets);
         self.activity.flushed.store(false, Ordering::Relaxed);
         self.activity.stalled.set(polled.is_pending(), self.activity.start);
@@ -379,6 +398,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stamped<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.activity.mute.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
         self.activity.flushed.store(false, Ordering::Relaxed);
         self.activity.stalled.set(polled.is_pending(), self.activity.start);

@@ -255,6 +255,9 @@ impl Door {
             let by = Instant::now() + if trusted { timers.first_byte_trusted } else { timers.first_byte };
             let http2 =
                 binding.h2c && timeout_at(by, socket.begins_with(PREFACE)).await.map_err(|_| Limit::FirstByte)?;
+            if binding.h2c && !http2 {
+                activity.either();
+            }
             let version = if http2 { Version::Http2 } else { Version::Http1 };
             return Ok(Served::By(serve(socket.into(), version, downstream(None), handle)));
         }
