@@ -23,6 +23,7 @@ mod soak;
 mod stage;
 mod swaps;
 mod table;
+mod toxic;
 mod upstream;
 
 use std::panic::AssertUnwindSafe;

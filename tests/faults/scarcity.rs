@@ -97,7 +97,8 @@ pub(crate) async fn memory() -> Figures {
     let mut uploads = JoinSet::new();
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(minutes) && !portico.process.ended() {
-        for _ in 0..20 {
+        while uploads.try_join_next().is_some() {}
+        for _ in 0..MOST_UPLOADS.saturating_sub(uploads.len()).min(20) {
             uploads.spawn(upload(portico.http()));
         }
         let level = count(&portico, "portico_memory_level", &[]).await;
@@ -127,6 +128,9 @@ pub(crate) async fn memory() -> Figures {
     }
     figures
 }
+
+/// Uploads at once, in all: as many as the rows themselves have descriptors and ports for.
+const MOST_UPLOADS: usize = 2000;
 
 /// A request whose body nobody takes, until it is cut.
 async fn upload(to: SocketAddr) {

@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::load::{Load, Shape};
 use crate::row::Figures;
 use crate::stage::{HOST, count, serve, setup, within};
+use crate::toxic;
 
 /// R01: one of three does not listen.
 pub(crate) async fn refusing() -> Figures {
@@ -54,11 +55,12 @@ pub(crate) async fn reset_before_head() -> Figures {
         worst = worst.max(begun.elapsed());
     }
     let again = bad.heads() - heads - 20;
-    Figures::default()
+    let figures = Figures::default()
         .none("err of 50 GET with another endpoint", failed)
         .none("POST not 502", wrong)
         .none("POST sent again", again as u64)
-        .within("502 within", worst, Duration::from_millis(50))
+        .within("502 within", worst, Duration::from_millis(50));
+    toxic::resets(figures).await
 }
 
 /// R04: the connection is reset within the answer.
@@ -92,12 +94,13 @@ pub(crate) async fn reset_mid_body() -> Figures {
         counted += count(&portico, "portico_upstream_answers_broken_total", &[]).await;
         counted += count(&portico, "portico_requests_total", &["5xx"]).await;
     }
-    Figures::default().none("clean ends of 40", clean).none("connections kept", kept).at_least(
+    let figures = Figures::default().none("clean ends of 40", clean).none("connections kept", kept).at_least(
         "counted",
         f64::from(u32::try_from(counted).unwrap()),
         40.0,
         "",
-    )
+    );
+    toxic::cuts(figures).await
 }
 
 /// R05: the head does not come.
@@ -122,7 +125,7 @@ pub(crate) async fn slow_head() -> Figures {
             Duration::from_millis(100),
         );
     }
-    figures
+    toxic::delays(figures).await
 }
 
 /// R06: the answer comes octet by octet, and then not at all.
