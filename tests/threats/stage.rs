@@ -23,7 +23,8 @@ pub(crate) const ASIDE: &str = "GET /aside/ HTTP/1.1\r\nHost: a.test\r\n\r\n";
 /// The binary under test: the one built with the tests, or the one that `BINARY_UNDER_TEST` names.
 pub(crate) fn binary() -> String {
     let Ok(named) = std::env::var("BINARY_UNDER_TEST") else { return env!("CARGO_BIN_EXE_portico").to_owned() };
-    format!("{}/../{named}", env!("CARGO_MANIFEST_DIR"))
+    let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    top.join(named).to_str().expect("the path is text").to_owned()
 }
 
 /// A process of it, to be set up.

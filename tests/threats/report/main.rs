@@ -2,7 +2,8 @@
 //!
 //! | flag | effect |
 //! |---|---|
-//! | `--cluster` | runs the suites on a whole Kubernetes as well (root, and time) |
+//! | `--cluster` | runs the suites on a whole Kubernetes as well (root, and time); `PORTICO_STATIC` names a binary for it |
+//! | `--ran LOG` | the same, but looks up in a kept output of `tests/e2e/run` what became of the suites |
 //! | `--scripts` | runs the scripts that need tools from outside, such as testssl |
 //! | `--differential` | puts nginx, HAProxy, Go and Node behind Portico |
 //! | `--only A,B07` | families or rows |
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
 #[derive(Default)]
 struct Options {
     cluster: bool,
+    ran: Option<PathBuf>,
     scripts: bool,
     differential: bool,
     only: Vec<String>,
@@ -54,6 +56,10 @@ impl Options {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--cluster" => options.cluster = true,
+                "--ran" => {
+                    options.cluster = true;
+                    options.ran = Some(arguments.next().ok_or("--ran needs a file")?.into());
+                }
                 "--scripts" => options.scripts = true,
                 "--differential" => options.differential = true,
                 "--only" => {
@@ -61,7 +67,7 @@ impl Options {
                     options.only = rows.split(',').map(str::to_owned).collect();
                 }
                 _ => {
-                    let known = "--cluster, --scripts, --differential and --only";
+                    let known = "--cluster, --ran, --scripts, --differential and --only";
                     return Err(format!("{argument} is not known; there are {known}"));
                 }
             }

@@ -34,24 +34,32 @@ pub(crate) fn all(top: &Path, rows: &[Row], options: &Options) -> Result<Results
     for ((package, target), names) in targets {
         cargo(top, &package, &target, &names, &mut results)?;
     }
-    for row in rows {
-        for test in &row.cluster {
-            if !options.cluster {
-                results.left_out.insert(test.clone(), "needs --cluster".to_owned());
-            } else if !results.passed.contains_key(test) {
-                let (suite, name) = test.split_once('/').ok_or_else(|| format!("{test:?} is not suite/Name"))?;
-                let passed = succeeds(top, "tests/e2e/run", &["--run", &format!("^{name}$"), suite]);
-                results.passed.insert(test.clone(), passed);
-            }
+    let mut suites: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for test in rows.iter().flat_map(|row| &row.cluster) {
+        if options.cluster {
+            let (suite, name) = test.split_once('/').ok_or_else(|| format!("{test:?} is not suite/Name"))?;
+            suites.entry(suite).or_default().insert(name);
+        } else {
+            results.left_out.insert(test.clone(), "needs --cluster".to_owned());
         }
-        for script in &row.scripts {
-            if !options.scripts {
-                results.left_out.insert(script.clone(), "needs --scripts".to_owned());
-            } else if !results.passed.contains_key(script) {
-                let mut words = script.split(' ');
-                let program = format!("tests/{}", words.next().unwrap_or_default());
-                let arguments: Vec<&str> = words.collect();
-                results.passed.insert(script.clone(), succeeds(top, &program, &arguments));
+    }
+    for (suite, names) in suites {
+        cluster(top, suite, &names, options.ran.as_deref(), &mut results)?;
+    }
+    for script in rows.iter().flat_map(|row| &row.scripts) {
+        if !options.scripts {
+            results.left_out.insert(script.clone(), "needs --scripts".to_owned());
+        } else if !results.passed.contains_key(script) {
+            let mut words = script.split(' ');
+            let program = format!("tests/{}", words.next().unwrap_or_default());
+            let arguments: Vec<&str> = words.collect();
+            match Command::new(top.join(program)).args(arguments).current_dir(top).stdin(Stdio::null()).status() {
+                // What the scripts say when something is missing that they need.
+                Ok(status) if status.code() == Some(2) => {
+                    let reason = format!("tests/{script} lacks something that it needs, as it said");
+                    results.left_out.insert(script.clone(), reason);
+                }
+                status => drop(results.passed.insert(script.clone(), status.is_ok_and(|status| status.success()))),
             }
         }
     }
@@ -66,6 +74,46 @@ pub(crate) fn differential(top: &Path) -> bool {
 fn succeeds(top: &Path, program: &str, arguments: &[&str]) -> bool {
     let status = Command::new(top.join(program)).args(arguments).current_dir(top).stdin(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
+}
+
+/// Runs the named tests of one suite in one cluster, or looks them up in the log of a run, and notes each.
+fn cluster(
+    top: &Path,
+    suite: &str,
+    names: &BTreeSet<&str>,
+    ran: Option<&Path>,
+    results: &mut Results,
+) -> Result<(), String> {
+    eprintln!("cluster {suite}: {} names", names.len());
+    let text = match ran {
+        Some(log) => std::fs::read_to_string(log).map_err(|error| format!("{}: {error}", log.display()))?,
+        None => suite_run(top, suite, names)?,
+    };
+    // A run of several suites has each below its name.
+    let own = text.split("\n== ").find(|part| part.lines().next() == Some(suite)).unwrap_or_default();
+    let passed: BTreeSet<&str> =
+        own.lines().filter_map(|line| line.strip_prefix("--- PASS: ")?.split(' ').next()).collect();
+    for name in names {
+        results.passed.insert(format!("{suite}/{name}"), passed.contains(name));
+    }
+    Ok(())
+}
+
+/// What a run of these tests prints.
+fn suite_run(top: &Path, suite: &str, names: &BTreeSet<&str>) -> Result<String, String> {
+    let pattern = format!("^({})$", names.iter().copied().collect::<Vec<_>>().join("|"));
+    let mut command = Command::new(top.join("tests/e2e/run"));
+    command.args(["--run", &pattern, suite]).current_dir(top);
+    if let Some(binary) = std::env::var_os("PORTICO_STATIC") {
+        command.arg("--portico").arg(binary);
+    }
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("tests/e2e/run cannot be run: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        eprintln!("{text}");
+    }
+    Ok(text)
 }
 
 /// Runs the named tests of one target and notes each.
