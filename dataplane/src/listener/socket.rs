@@ -44,6 +44,23 @@ impl Socket {
         self.early.starts_with(expected)
     }
 
+    /// Waits until the first record of TLS is here as a whole, or something that is no handshake; either stays to be read.
+    ///
+    /// rustls doubles its buffer for a record that comes in parts, and mimalloc never takes back the half that rustls later
+    /// gives up: a connection would keep twice the memory for as long as it lasts.
+    pub(crate) async fn hello(&mut self) {
+        while !is_whole(&self.early) {
+            // Nothing is held for who says nothing.
+            if self.early.is_empty() && self.stream.readable().await.is_err() {
+                return;
+            }
+            self.early.reserve(HELLO);
+            if !matches!(self.stream.read_buf(&mut self.early).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+
     /// Reads and forgets until the client closes or the time is over.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = || Box::pin(tokio::time::sleep_until(Instant::now() + LINGER));
@@ -66,6 +83,18 @@ impl Socket {
         // Others have their turn before more is read.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Whether there is a whole record of a handshake, or something that does not become one (RFC 8446 section 5.1).
+fn is_whole(early: &[u8]) -> bool {
+    match *early {
+        [HANDSHAKE, _, _, high, low, ref content @ ..] => {
+            let length = usize::from(u16::from_be_bytes([high, low]));
+            content.len() >= length || length > LONGEST_CONTENT
+        }
+        [] | [HANDSHAKE, ..] => false,
+        _ => true,
     }
 }
 
@@ -126,9 +155,35 @@ impl AsyncWrite for Socket {
     }
 }
 
+/// Type of the record that a handshake begins with, and the longest content of a record in clear.
+const HANDSHAKE: u8 = 22;
+const LONGEST_CONTENT: usize = 1 << 14;
+/// Room for a hello; with a key share that resists quantum computers it has some 1,500 octets.
+const HELLO: usize = 2048;
 /// How long a closed connection is read for what the client had already sent.
 const LINGER: Duration = Duration::from_secs(1);
 /// Reads of 4 KiB in one turn while lingering: 256 KiB.
 const LINGER_READS: usize = 64;
 /// Further turns: 8 MiB in all. Closing with octets unread is a reset, which may take the answer away with it.
 const MAX_LINGER_TURNS: usize = 31;
+
+#[cfg(test)]
+mod tests {
+    use super::is_whole;
+
+    #[test]
+    fn a_hello_is_whole_when_its_record_is() {
+        let mut hello = [0; 600];
+        hello[..5].copy_from_slice(&[22, 3, 1, 2, 0]);
+        assert_eq!((0..=hello.len()).find(|length| is_whole(&hello[..*length])), Some(5 + 512));
+        assert!(is_whole(&hello), "and more");
+    }
+
+    #[test]
+    fn what_is_no_hello_is_not_waited_for() {
+        assert!(is_whole(b"G"));
+        assert!(is_whole(&[21, 3, 1]), "an alert");
+        assert!(!is_whole(&[22, 3, 1, 0x40, 0]));
+        assert!(is_whole(&[22, 3, 1, 0x40, 1]), "longer than a record can be");
+    }
+}

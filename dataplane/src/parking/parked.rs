@@ -39,7 +39,8 @@ struct Stay {
 
 impl Parked {
     /// Parks a connection that is between two messages; `read` is what was read of the next one.
-    pub(crate) fn new(mut transport: Transport, read: &[u8], downstream: Rc<Downstream>, handle: Rc<Handle>) -> Self {
+    pub(crate) fn new(transport: Transport, read: &[u8], downstream: Rc<Downstream>, handle: Rc<Handle>) -> Self {
+        let mut transport = transport.renewed();
         transport.feed(read);
         let worker = &downstream.worker;
         let (_, since) = downstream.activity.phase();

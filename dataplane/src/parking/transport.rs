@@ -38,6 +38,16 @@ impl From<TlsStream<Socket>> for Transport {
 }
 
 impl Transport {
+    /// The same in memory of its own age. A session is made among much that goes before it, and in its old place it would
+    /// keep a whole page of the allocator from being given back.
+    pub(crate) fn renewed(self) -> Self {
+        let stream = match self.stream {
+            Stream::Clear(socket) => Stream::Clear(socket),
+            Stream::Tls(session) => Stream::Tls(Box::new(*session)),
+        };
+        Self { stream, ahead: self.ahead }
+    }
+
     /// Puts octets in front of what is read next, nothing being there from before. They are copied, because the buffer
     /// they come in may be much larger than they are.
     pub(crate) fn feed(&mut self, octets: &[u8]) {

@@ -2,7 +2,7 @@
 //!
 //! A client's first octets set off the key exchange and the signature, a thousand times the work of a request. When many
 //! come back at once - after a restart, say - those who are served already would wait for all of them. Invariant: whoever
-//! says nothing holds no turn, so nobody can keep others from theirs.
+//! has not said its hello to the end holds no turn, so nobody can keep others from theirs.
 
 use std::future::Future;
 use std::io;
@@ -27,10 +27,10 @@ impl Turns {
         Self(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)))
     }
 
-    /// Shakes hands with a client once it has said something and has its turn.
+    /// Shakes hands with a client once its hello is here and it has its turn.
     pub(super) async fn handshake(&self, acceptor: &TlsAcceptor, mut socket: Socket) -> io::Result<TlsStream<Socket>> {
         // What does not begin like a record is refused by who knows better.
-        let _ = socket.begins_with(&[HANDSHAKE]).await;
+        socket.hello().await;
         self.begin(acceptor.accept(socket)).await
     }
 
@@ -67,9 +67,6 @@ impl Drop for Active<'_> {
         self.0.dec();
     }
 }
-
-/// Type of the record that a handshake begins with (RFC 8446 section 5.1).
-const HANDSHAKE: u8 = 22;
 
 #[cfg(test)]
 mod tests {
