@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portico_tests::Portico;
-use portico_tests::client::{Call, Connection, Tls, leaf};
+use portico_tests::client::{Call, Connection, Tls, get, leaf};
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::{Cluster, TLS, host};
@@ -40,10 +40,16 @@ enum Sign {
 /// Pause between two changes: longer than the hold-off, so that each is a first one.
 const PAUSE: Duration = Duration::from_millis(150);
 /// Longest wait for a change.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits for the first answer.
+/// Waits for the first table and the answer by it; with the largest tables that takes longer than tests have patience.
 pub(crate) async fn first(portico: &Portico, cluster: &Cluster) {
+    let ready = async {
+        while get(portico.addresses.status, "status", "/readyz").await.is_ok_and(|answer| answer.status != 200) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, ready).await.expect("the first table is there within two minutes");
     let last = cluster.len() - 1;
     wait(portico, last, &Sign::Path("/".to_owned())).await;
 }
@@ -125,5 +131,5 @@ async fn wait(portico: &Portico, number: usize, sign: &Sign) {
             }
         }
     };
-    timeout(PATIENCE, asked).await.expect("a change comes into effect within a minute");
+    timeout(PATIENCE, asked).await.expect("a change comes into effect within two minutes");
 }

@@ -16,7 +16,7 @@ mod traffic;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use portico_tests::Setup;
+use portico_tests::{Portico, Setup};
 
 use arguments::Arguments;
 use cluster::Cluster;
@@ -51,7 +51,8 @@ async fn measure(arguments: &Arguments, count: usize, port: u16, report: &mut Re
     let mut cluster = Cluster::new(count, port, setup.directory());
     cluster.write_all();
     let begun = Instant::now();
-    let portico = setup.start().await;
+    let mut process = setup.spawn();
+    let portico = Portico { addresses: process.addresses().await, process };
     changes::first(&portico, &cluster).await;
     report.add(count, "first table, from the start of the process", "ms", &[begun.elapsed()]);
     let pid = portico.process.id();
@@ -67,7 +68,7 @@ async fn measure(arguments: &Arguments, count: usize, port: u16, report: &mut Re
         report.value(count, &format!("processor time of one {}", kind.name()), "ms", cost);
     }
     let traffic = traffic::measure(&portico, &mut cluster, arguments).await;
-    report.add(count, "traffic, quiet", "ms", &traffic.quiet);
-    report.add(count, "traffic, 100 endpoint changes a second", "ms", &traffic.churned);
+    report.add(count, report::QUIET, "ms", &traffic.quiet);
+    report.add(count, report::CHURNED, "ms", &traffic.churned);
     report.value(count, "resident memory at the end", "MB", machine::resident(pid));
 }

@@ -57,6 +57,8 @@ pub(crate) async fn measure(port: u16, report: &mut Report) {
         report.value(COUNT, &format!("{}, resident memory of all processes", proxy.name), "MB", resident(pid));
         let (mut took, mut processor, mut most) = (Vec::new(), 0.0, 0.0_f64);
         for version in 1..=RELOADS {
+            // A master that has only just started, or ended a reload, may not listen to signals yet.
+            sleep(Duration::from_secs(3)).await;
             write(version);
             let (begun, before) = (Instant::now(), machine::processor(pid));
             let sent = Command::new("kill").args([proxy.signal, &pid.to_string()]).status();
@@ -65,7 +67,6 @@ pub(crate) async fn measure(port: u16, report: &mut Report) {
             took.push(begun.elapsed());
             most = most.max(resident(pid));
             processor += machine::processor(pid) - before;
-            sleep(Duration::from_secs(2)).await;
         }
         report.add(COUNT, &format!("{}, one rule by a reload, until served", proxy.name), "ms", &took);
         report.value(COUNT, &format!("{}, resident memory during a reload", proxy.name), "MB", most);
@@ -79,8 +80,9 @@ async fn served(address: SocketAddr, version: usize) {
     let path = format!("/api/v{version}/x");
     let asked = async {
         loop {
-            // Reloads may refuse connections for a moment.
-            if get(address, &host(COUNT - 1, 1), &path).await.is_ok_and(|answer| answer.status == 200) {
+            // Reloads may refuse connections for a moment, or leave one without an answer.
+            let asked = timeout(Duration::from_secs(1), get(address, &host(COUNT - 1, 1), &path)).await;
+            if asked.is_ok_and(|asked| asked.is_ok_and(|answer| answer.status == 200)) {
                 return;
             }
             sleep(Duration::from_millis(1)).await;

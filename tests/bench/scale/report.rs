@@ -14,24 +14,32 @@ pub(crate) struct Report {
     raw: String,
     table: String,
     kept: bool,
+    /// The 99th percentile of traffic in quiet, of the size that is being measured.
+    quiet: f64,
 }
 
-/// What is promised at 10,000 Ingresses.
-const TARGETS: [(&str, &str); 7] = [
-    ("first table, from the start of the process", "<= 1500 ms"),
-    ("resident memory after the first table", "<= 100 MB"),
-    ("resident memory at the end", "<= 100 MB"),
-    ("one endpoint, until served", "p99 <= 10 ms from when the source has it"),
-    ("one rule, until served", "p99 <= 50 ms from when the source has it"),
-    ("one certificate, until served", "p99 <= 50 ms from when the source has it"),
-    ("traffic, 100 endpoint changes a second", "p99 <= 1.1 times quiet"),
+/// What is promised at 10,000 Ingresses, in words and as the most that the 99th percentile, or the one figure, may be. What a
+/// source has, it gathered for 10 ms; traffic is held against what it is in quiet.
+const TARGETS: [(&str, &str, f64); 7] = [
+    ("first table, from the start of the process", "<= 1500 ms", 1500.0),
+    ("resident memory after the first table", "<= 100 MB", 100.0),
+    ("resident memory at the end", "<= 100 MB", 100.0),
+    ("one endpoint, until served", "p99 <= 10 + 10 ms", 20.0),
+    ("one rule, until served", "p99 <= 10 + 50 ms", 60.0),
+    ("one certificate, until served", "p99 <= 10 + 50 ms", 60.0),
+    (CHURNED, "p99 <= 1.1 times quiet", 1.1),
 ];
+
+/// Traffic without changes.
+pub(crate) const QUIET: &str = "traffic, quiet";
+/// Traffic with them.
+pub(crate) const CHURNED: &str = "traffic, 100 endpoint changes a second";
 
 impl Report {
     pub(crate) fn new(arguments: &Arguments) -> Self {
         let table = "| Ingresses | what | p50 | p99 | target |\n|--:|---|--:|--:|---|\n".to_owned();
         print!("{table}");
-        Self { raw: "ingresses,what,unit,value\n".to_owned(), table, kept: arguments.kept }
+        Self { raw: "ingresses,what,unit,value\n".to_owned(), table, kept: arguments.kept, quiet: f64::NAN }
     }
 
     /// Times of one kind, in milliseconds.
@@ -43,18 +51,24 @@ impl Report {
         values.sort_by(f64::total_cmp);
         let at = |share: f64| values.get(((values.len() as f64 * share).ceil() as usize).saturating_sub(1));
         let [half, most] = [0.5, 0.99].map(|share| at(share).copied().unwrap_or(f64::NAN));
-        self.line(count, what, &format!("{half:.2} {unit}"), &format!("{most:.2} {unit}"));
+        if what == QUIET {
+            self.quiet = most;
+        }
+        self.line(count, what, &format!("{half:.2} {unit}"), &format!("{most:.2} {unit}"), most);
     }
 
     /// One figure.
     pub(crate) fn value(&mut self, count: usize, what: &str, unit: &str, value: f64) {
         writeln!(self.raw, "{count},\"{what}\",{unit},{value:.3}").expect("writing to a string never fails");
-        self.line(count, what, &format!("{value:.2} {unit}"), "");
+        self.line(count, what, &format!("{value:.2} {unit}"), "", value);
     }
 
-    fn line(&mut self, count: usize, what: &str, half: &str, most: &str) {
-        let target =
-            TARGETS.iter().find(|(known, _)| count == 10_000 && *known == what).map_or("", |(_, target)| target);
+    fn line(&mut self, count: usize, what: &str, half: &str, most: &str, figure: f64) {
+        let target = TARGETS.iter().find(|(known, ..)| count == 10_000 && *known == what);
+        let target = target.map_or(String::new(), |(_, words, bound)| {
+            let bound = if what == CHURNED { bound * self.quiet } else { *bound };
+            format!("{words}: {}", if figure <= bound { "met" } else { "missed" })
+        });
         let line = format!("| {count} | {what} | {half} | {most} | {target} |\n");
         print!("{line}");
         self.table += &line;

@@ -1,6 +1,6 @@
 //! A tree beside the shape of its kind: names, types and requiredness.
 //!
-//! Yields the JSON that the kind's type can be read from without surprise; what is refused or unknown is left out of it
+//! Yields the tree that the kind's type can be read from without surprise; what is refused or unknown is left out of it
 //! and found. Knows no rule that is more than a type.
 
 use std::borrow::Cow;
@@ -8,18 +8,19 @@ use std::borrow::Cow;
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use portico_shared::Kind;
-use serde_json::{Map, Value as Json};
+use serde::Deserialize;
 
 use super::findings::Findings;
 use super::path::Path;
 use super::schema::{self, Field, Shape, ShapeId};
+use super::tree::Tree;
 use super::yaml::{Entry, Node, Value};
 use crate::suggest::nearest;
 
-/// Checks an object and returns it as JSON.
-pub(super) fn object(kind: Kind, root: &Node<'_>, findings: &mut Findings) -> Json {
-    let json = Walk { findings, required: true }.value(&Path::ROOT, root, schema::of(kind));
-    json.unwrap_or_else(|| Json::Object(Map::new()))
+/// Checks an object and returns what of it passed.
+pub(super) fn object<'n>(kind: Kind, root: &'n Node<'_>, findings: &mut Findings) -> Tree<'n> {
+    let tree = Walk { findings, required: true }.value(&Path::ROOT, root, schema::of(kind));
+    tree.unwrap_or_else(|| Tree::Map(Vec::new()))
 }
 
 struct Walk<'f> {
@@ -29,23 +30,23 @@ struct Walk<'f> {
 }
 
 impl Walk<'_> {
-    /// The JSON of `node`; `None` when it does not fit, which is then found.
-    fn value(&mut self, path: &Path<'_>, node: &Node<'_>, shape: ShapeId) -> Option<Json> {
+    /// What of `node` passes; `None` when it does not fit, which is then found.
+    fn value<'n>(&mut self, path: &Path<'_>, node: &'n Node<'_>, shape: ShapeId) -> Option<Tree<'n>> {
         match (Shape::get(shape), &node.value) {
-            (Shape::Object(fields), Value::Mapping(_)) => Some(Json::Object(self.object(path, node, fields))),
+            (Shape::Object(fields), Value::Mapping(_)) => Some(Tree::Map(self.object(path, node, fields))),
             (Shape::Map(values), Value::Mapping(entries)) => {
                 let entries = entries.iter().filter_map(|entry| {
                     let value = self.map_value(&path.key(&entry.key), &entry.value, *values)?;
-                    Some((entry.key.clone().into_owned(), value))
+                    Some((&*entry.key, value))
                 });
-                Some(Json::Object(entries.collect()))
+                Some(Tree::Map(entries.collect()))
             }
             (Shape::List(items), Value::Sequence(nodes)) => {
                 // A refused item leaves a blank, so that those after it keep their number.
                 let item = |(at, node)| self.value(&path.index(at), node, *items).unwrap_or_else(|| blank(*items));
-                Some(Json::Array(nodes.iter().enumerate().map(item).collect()))
+                Some(Tree::List(nodes.iter().enumerate().map(item).collect()))
             }
-            (Shape::Text | Shape::IntegerOrText, Value::Text { text, .. }) => Some(text.clone().into_owned().into()),
+            (Shape::Text | Shape::IntegerOrText, Value::Text { text, .. }) => Some(borrowed(text)),
             (Shape::Octets, Value::Text { text, .. }) => self.octets(path, text),
             (Shape::Time, Value::Text { text, .. }) => self.time(path, text),
             (Shape::Integer { min, max }, Value::Integer(number)) => {
@@ -53,14 +54,16 @@ impl Walk<'_> {
                     self.findings.invalid(path, number, format_args!("must be between {min} and {max}"));
                     return None;
                 }
-                Some((*number).into())
+                Some(Tree::Integer(*number))
             }
-            (Shape::IntegerOrText, Value::Integer(number)) if i32::try_from(*number).is_ok() => Some((*number).into()),
-            (Shape::Boolean, Value::Boolean(value)) => Some((*value).into()),
+            (Shape::IntegerOrText, Value::Integer(number)) if i32::try_from(*number).is_ok() => {
+                Some(Tree::Integer(*number))
+            }
+            (Shape::Boolean, Value::Boolean(value)) => Some(Tree::Boolean(*value)),
             (Shape::Boolean, Value::Text { text, plain: true }) if old_boolean(text).is_some() => {
-                old_boolean(text).map(Json::from)
+                old_boolean(text).map(Tree::Boolean)
             }
-            (Shape::Any, _) => Some(plain_json(node)),
+            (Shape::Any, _) => Some(plain(node)),
             (shape, value) => {
                 self.mismatch(path, shape, value);
                 None
@@ -68,10 +71,10 @@ impl Walk<'_> {
         }
     }
 
-    fn object(&mut self, path: &Path<'_>, node: &Node<'_>, fields: &[Field]) -> Map<String, Json> {
-        let Value::Mapping(entries) = &node.value else { return Map::new() };
+    fn object<'n>(&mut self, path: &Path<'_>, node: &'n Node<'_>, fields: &[Field]) -> Vec<(&'n str, Tree<'n>)> {
+        let Value::Mapping(entries) = &node.value else { return Vec::new() };
         let top = path.is_root();
-        let mut object = Map::new();
+        let mut object = Vec::with_capacity(entries.len());
         for entry in entries {
             let path = path.field(&entry.key);
             let Some(field) = Shape::field(fields, &entry.key) else {
@@ -87,7 +90,7 @@ impl Walk<'_> {
             let before = self.required;
             self.required &= !(top && entry.key == "status");
             if let Some(value) = self.value(&path, &entry.value, field.shape) {
-                object.insert(entry.key.clone().into_owned(), value);
+                object.push((&*entry.key, value));
             }
             self.required = before;
         }
@@ -109,33 +112,31 @@ impl Walk<'_> {
     }
 
     /// A null in a map of texts is an empty text, as a Go decoder makes it.
-    fn map_value(&mut self, path: &Path<'_>, node: &Node<'_>, shape: ShapeId) -> Option<Json> {
+    fn map_value<'n>(&mut self, path: &Path<'_>, node: &'n Node<'_>, shape: ShapeId) -> Option<Tree<'n>> {
         match (Shape::get(shape), &node.value) {
-            (Shape::Text | Shape::Octets, Value::Null) => Some(Json::String(String::new())),
+            (Shape::Text | Shape::Octets, Value::Null) => Some(Tree::Text("".into())),
             _ => self.value(path, node, shape),
         }
     }
 
     /// Go's decoder, and so the API server, skips line breaks within base64.
-    fn octets(&mut self, path: &Path<'_>, text: &str) -> Option<Json> {
+    fn octets<'n>(&mut self, path: &Path<'_>, text: &'n str) -> Option<Tree<'n>> {
         let joined: Cow<'_, str> =
             if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], "").into() } else { text.into() };
-        let json = Json::String(joined.into_owned());
-        if serde_json::from_value::<ByteString>(json.clone()).is_err() {
+        if ByteString::deserialize(Tree::Text((&*joined).into())).is_err() {
             let hint = "use stringData for values that are not base64";
             self.findings.refused(path, "illegal base64 data", Some(hint.to_owned()));
             return None;
         }
-        Some(json)
+        Some(Tree::Text(joined))
     }
 
-    fn time(&mut self, path: &Path<'_>, text: &str) -> Option<Json> {
-        let json = Json::String(text.to_owned());
-        if serde_json::from_value::<Time>(json.clone()).is_err() {
+    fn time<'n>(&mut self, path: &Path<'_>, text: &'n str) -> Option<Tree<'n>> {
+        if Time::deserialize(borrowed(text)).is_err() {
             self.findings.invalid(path, text, "must be an RFC 3339 date and time");
             return None;
         }
-        Some(json)
+        Some(borrowed(text))
     }
 
     fn mismatch(&mut self, path: &Path<'_>, shape: &Shape, value: &Value<'_>) {
@@ -200,29 +201,31 @@ fn found(value: &Value<'_>) -> &'static str {
     }
 }
 
-fn blank(shape: ShapeId) -> Json {
+fn blank(shape: ShapeId) -> Tree<'static> {
     match Shape::get(shape) {
-        Shape::Object(_) | Shape::Map(_) => Json::Object(Map::new()),
-        Shape::List(_) => Json::Array(Vec::new()),
-        Shape::Text | Shape::Octets => Json::String(String::new()),
-        Shape::Integer { .. } | Shape::IntegerOrText => 0.into(),
-        Shape::Boolean => false.into(),
-        Shape::Time | Shape::Any => Json::Null,
+        Shape::Object(_) | Shape::Map(_) => Tree::Map(Vec::new()),
+        Shape::List(_) => Tree::List(Vec::new()),
+        Shape::Text | Shape::Octets => Tree::Text("".into()),
+        Shape::Integer { .. } | Shape::IntegerOrText => Tree::Integer(0),
+        Shape::Boolean => Tree::Boolean(false),
+        Shape::Time | Shape::Any => Tree::Null,
     }
 }
 
-fn plain_json(node: &Node<'_>) -> Json {
+fn plain<'n>(node: &'n Node<'_>) -> Tree<'n> {
     match &node.value {
-        Value::Null => Json::Null,
-        Value::Boolean(value) => (*value).into(),
-        Value::Integer(value) => (*value).into(),
-        Value::Float(value) => (*value).into(),
-        Value::Text { text, .. } => text.clone().into_owned().into(),
-        Value::Sequence(items) => Json::Array(items.iter().map(plain_json).collect()),
-        Value::Mapping(entries) => {
-            Json::Object(entries.iter().map(|e| (e.key.clone().into_owned(), plain_json(&e.value))).collect())
-        }
+        Value::Null => Tree::Null,
+        Value::Boolean(value) => Tree::Boolean(*value),
+        Value::Integer(value) => Tree::Integer(*value),
+        Value::Float(value) => Tree::Float(*value),
+        Value::Text { text, .. } => borrowed(text),
+        Value::Sequence(items) => Tree::List(items.iter().map(plain).collect()),
+        Value::Mapping(entries) => Tree::Map(entries.iter().map(|entry| (&*entry.key, plain(&entry.value))).collect()),
     }
+}
+
+fn borrowed(text: &str) -> Tree<'_> {
+    Tree::Text(text.into())
 }
 
 /// What became of a field that older versions of the API had.

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use portico_shared::{Code, Diagnostic, Kind, Location, ObjectRef, Severity};
+use serde::Deserialize;
 
 use super::findings::{Finding, Findings};
 use super::path::Path;
@@ -104,9 +105,9 @@ impl Reader<'_> {
                 findings.key_twice(field.to_owned(), duplicate.at);
             }
         }
-        let json = check::object(T::OF, node, &mut findings);
+        let tree = check::object(T::OF, node, &mut findings);
         findings.text_done();
-        let value = match serde_json::from_value::<T>(json) {
+        let value = match <T as Deserialize>::deserialize(tree) {
             Ok(mut value) => {
                 complete_metadata(T::OF, value.metadata_mut());
                 value.complete();

@@ -11,6 +11,7 @@ mod findings;
 mod path;
 mod schema;
 mod spans;
+mod tree;
 mod validate;
 mod yaml;
 

@@ -8,6 +8,7 @@
 mod file;
 mod index;
 mod once;
+mod read;
 #[cfg(test)]
 mod tests;
 mod tree;

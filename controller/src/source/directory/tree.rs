@@ -73,6 +73,8 @@ impl Tree {
                 Err(error) => drop(tree.unreadable.insert(root.clone(), error)),
             }
         }
+        // Only looking needs them.
+        tree.taken.clear();
         tree
     }
 

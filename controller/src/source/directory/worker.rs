@@ -5,16 +5,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use portico_shared::{Code, Severity};
 use tokio::sync::mpsc;
 
-use super::file::{self, Draft, File, ReadError};
+use super::file::{self, Draft, File};
 use super::index::Index;
+use super::read::{Reader, Seen};
 use super::tree::{Found, Tree, is_hidden, is_manifest};
 use super::watch::{Hint, Watch, What};
 use super::{Limits, Wake};
@@ -95,6 +96,7 @@ impl Worker {
             Some((Objects::Update { upserts, .. }, diagnostics)) => (upserts, diagnostics),
             _ => (Vec::new(), None),
         };
+        tracing::debug!(files = self.tree.files.len(), objects = objects.len(), "read after {:?}", started.elapsed());
         let objects = Objects::Replace { kinds: KINDS.to_vec(), objects };
         let mut told = self.tell(Change { objects, diagnostics, noticed: started });
         while told && self.wait() {
@@ -273,51 +275,54 @@ impl Worker {
         let due = self.pending.iter().filter(|(_, pending)| pending.due.is_some_and(|due| due <= until));
         let due: Vec<_> = due.map(|(name, _)| name.clone()).collect();
         let mut noticed = None;
-        for name in due {
-            let Some(mut pending) = self.pending.remove(&name) else { continue };
-            let first = pending.noticed;
-            noticed = Some(noticed.map_or(first, |earlier: Instant| earlier.min(first)));
-            if self.read(&name, &mut pending) {
-                self.pending.insert(name, pending);
+        for names in due.chunks(BATCH) {
+            let reals: Vec<_> = names.iter().map(|name| self.real(name)).collect();
+            let reader = Reader { index: &self.index, limits: self.limits, hasher: &self.hasher };
+            let seen = reader.read_all(&names.iter().map(PathBuf::as_path).zip(reals).collect::<Vec<_>>());
+            for (name, seen) in names.iter().zip(seen) {
+                let Some(mut pending) = self.pending.remove(name) else { continue };
+                let first = pending.noticed;
+                noticed = Some(noticed.map_or(first, |earlier: Instant| earlier.min(first)));
+                if self.judge(name, &mut pending, seen) {
+                    self.pending.insert(name.clone(), pending);
+                }
             }
         }
         noticed
     }
 
-    /// Reads a file and takes it or not. True when there is more to do.
-    fn read(&mut self, name: &Path, pending: &mut Pending) -> bool {
-        // Where a link led when everything was looked at, so that files that turn together are read together.
+    /// Where a link led when everything was looked at, so that files that turn together are read together.
+    fn real(&mut self, name: &Path) -> Option<PathBuf> {
         let listed = self.tree.files.contains_key(name) || self.adopt(name);
-        let real = self.tree.files.get(name).filter(|_| listed).map(|found| &*found.real);
-        let read = real.map_or(Err(ReadError::Gone), |real| file::read(real, self.limits.file));
-        let empty = File::default();
-        let before = self.index.get(name).unwrap_or(&empty);
-        let title = name.display().to_string();
-        let draft = match read {
-            Err(ReadError::Gone) => return self.lose(name, pending),
-            Err(error) => Draft::unreadable(before, &title, &error, self.limits.file),
-            Ok((stamp, content)) => {
-                let digest = self.hasher.hash_one(&content);
-                if before.digest == Some(digest) {
-                    self.index.restamp(name, stamp);
-                    return pending.wait_for_writer();
-                }
-                let draft = Draft::parse(before, &title, stamp, digest, &content);
-                let others = self.index.count_without(name);
-                match others + draft.file.objects.len() > self.limits.objects {
-                    true => Draft::over_limit(before, &title, Some(stamp), self.limits.objects),
-                    false => draft,
+        self.tree.files.get(name).filter(|_| listed).map(|found| found.real.clone())
+    }
+
+    /// Takes what a file holds or not. True when there is more to do.
+    fn judge(&mut self, name: &Path, pending: &mut Pending, seen: Seen) -> bool {
+        let (draft, fresh) = match seen {
+            Seen::Gone => return self.lose(name, pending),
+            Seen::Same(stamp) => {
+                self.index.restamp(name, stamp);
+                return pending.wait_for_writer();
+            }
+            Seen::Other { draft, fresh } => {
+                let (empty, limit) = (File::default(), self.limits.objects);
+                let before = self.index.get(name).unwrap_or(&empty);
+                match self.index.count_without(name) + draft.file.objects.len() > limit {
+                    true => (Draft::over_limit(before, &name.display().to_string(), draft.file.stamp, limit), fresh),
+                    false => (*draft, fresh),
                 }
             }
         };
         pending.absent = None;
         let now = Instant::now();
-        let doubtful = draft.is_doubtful() && pending.writing.is_none() && draft.file.stamp.is_some_and(is_fresh);
+        let doubtful = draft.is_doubtful() && pending.writing.is_none() && fresh;
         if doubtful && now < *pending.doubted.get_or_insert(now) + LONGEST_DOUBT {
             pending.due = Some(now + SETTLE);
             return true;
         }
-        let file = if pending.writing.is_some() { draft.keep_lost(&title) } else { draft.file };
+        let title = || name.display().to_string();
+        let file = if pending.writing.is_some() { draft.keep_lost(&title()) } else { draft.file };
         self.index.set(name, file);
         pending.wait_for_writer()
     }
@@ -372,22 +377,18 @@ impl Pending {
     }
 }
 
-/// Whether a file was changed so lately that its writer may still be at it.
-fn is_fresh(stamp: super::tree::Stamp) -> bool {
-    let age = stamp.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
-    age.is_some_and(|age| age < SETTLE)
-}
-
 fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
+/// Most files that are read before what they hold is taken.
+const BATCH: usize = 1024;
 /// How long hints of one file are gathered.
 const COALESCE: Duration = Duration::from_millis(10);
 /// What is due this soon is done at once.
 const SLACK: Duration = Duration::from_millis(1);
 /// How long a content that takes something away must lie still.
-const SETTLE: Duration = Duration::from_millis(20);
+pub(super) const SETTLE: Duration = Duration::from_millis(20);
 /// How long a content is doubted at most: a file that is rewritten all the time must get through.
 const LONGEST_DOUBT: Duration = Duration::from_millis(100);
 /// How long a missing file counts as between two names.
