@@ -10,6 +10,7 @@ use portico_tests::client::{Call, get};
 use crate::backend::Backend;
 use crate::row::Figures;
 use crate::stage::{HOST, count, serve, within};
+use crate::upstream;
 
 /// A running toxiproxy; it ends when dropped.
 pub(crate) struct Toxiproxy {
@@ -62,19 +63,8 @@ pub(crate) async fn resets(figures: Figures) -> Figures {
     let Some(toxiproxy) = Toxiproxy::start().await else { return figures };
     let good = Backend::start(2).await;
     let bad = toxiproxy.before(good.address, "reset", "reset_peer", r#""timeout":0"#).await;
-    let portico = serve(&[bad, good.address], &[]).await;
-    let mut failed = 0;
-    for _ in 0..50 {
-        failed += u64::from(get(portico.http(), HOST, "/").await.map_or(0, |answer| answer.status) != 200);
-    }
-    let alone = serve(&[bad], &["--eject-after", "0"]).await;
-    let (mut worst, mut wrong) = (Duration::ZERO, 0);
-    for _ in 0..20 {
-        let begun = Instant::now();
-        let answer = Call::post("/", "body").host(HOST).to(alone.http()).await;
-        wrong += u64::from(answer.map_or(0, |answer| answer.status) != 502);
-        worst = worst.max(begun.elapsed());
-    }
+    let failed = upstream::failed_beside(bad, good.address).await;
+    let (wrong, worst) = upstream::alone(bad).await;
     figures.none("toxiproxy: err of 50 GET", failed).none("POST not 502", wrong).within(
         "502 within",
         worst,

@@ -1,5 +1,6 @@
 //! Upstreams that refuse, reset, are slow or close at the wrong moment.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use portico_tests::client::{Call, Raw, get};
@@ -40,20 +41,9 @@ pub(crate) async fn refusing() -> Figures {
 /// R03: the connection is reset before there is an answer.
 pub(crate) async fn reset_before_head() -> Figures {
     let (bad, good) = (Scripted::resetting().await, Backend::start(2).await);
-    let portico = serve(&[bad.address, good.address], &[]).await;
-    let mut failed = 0;
-    for _ in 0..50 {
-        failed += u64::from(get(portico.http(), HOST, "/").await.map_or(0, |answer| answer.status) != 200);
-    }
-    let alone = serve(&[bad.address], &["--eject-after", "0"]).await;
+    let failed = failed_beside(bad.address, good.address).await;
     let heads = bad.heads();
-    let (mut worst, mut wrong) = (Duration::ZERO, 0);
-    for _ in 0..20 {
-        let begun = Instant::now();
-        let answer = Call::post("/", "body").host(HOST).to(alone.http()).await;
-        wrong += u64::from(answer.map_or(0, |answer| answer.status) != 502);
-        worst = worst.max(begun.elapsed());
-    }
+    let (wrong, worst) = alone(bad.address).await;
     let again = bad.heads() - heads - 20;
     let figures = Figures::default()
         .none("err of 50 GET with another endpoint", failed)
@@ -61,6 +51,29 @@ pub(crate) async fn reset_before_head() -> Figures {
         .none("POST sent again", again as u64)
         .within("502 within", worst, Duration::from_millis(50));
     toxic::resets(figures).await
+}
+
+/// How many of 50 GET fail while another endpoint is there.
+pub(crate) async fn failed_beside(bad: SocketAddr, good: SocketAddr) -> u64 {
+    let portico = serve(&[bad, good], &[]).await;
+    let mut failed = 0;
+    for _ in 0..50 {
+        failed += u64::from(get(portico.http(), HOST, "/").await.map_or(0, |answer| answer.status) != 200);
+    }
+    failed
+}
+
+/// How many of 20 POST to it alone are not answered with 502, and the time of the slowest.
+pub(crate) async fn alone(bad: SocketAddr) -> (u64, Duration) {
+    let portico = serve(&[bad], &["--eject-after", "0"]).await;
+    let (mut wrong, mut worst) = (0, Duration::ZERO);
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let answer = Call::post("/", "body").host(HOST).to(portico.http()).await;
+        wrong += u64::from(answer.map_or(0, |answer| answer.status) != 502);
+        worst = worst.max(begun.elapsed());
+    }
+    (wrong, worst)
 }
 
 /// R04: the connection is reset within the answer.
