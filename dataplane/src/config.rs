@@ -202,9 +202,11 @@ pub struct Overload {
     pub memory: Option<u64>,
     /// From here on no connection is kept for a further request. Default 85.
     pub keep_alive_off: u32,
-    /// From here on new requests get 503 and idle connections are closed. Default 92.
+    /// From here on new requests get 503, idle connections are closed, and uploads that no endpoint takes for 5 s end.
+    /// Default 92.
     pub refuse: u32,
-    /// From here on nobody is accepted, and clients that take nothing for a second are cut. Default 95.
+    /// From here on nobody is accepted, no request body is read, and who takes nothing for a second is cut.
+    /// Default 95.
     pub accept_off: u32,
     /// How late a worker may be, three times in a row, before it refuses every third request with 503; zero never does.
     /// Default 500 ms.

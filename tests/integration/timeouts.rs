@@ -127,6 +127,24 @@ async fn idle_keep_alive_closes() {
     in_time(start, "keep-alive");
 }
 
+/// What an endpoint has not taken by then is not kept for it.
+#[tokio::test]
+async fn a_body_that_no_endpoint_takes_ends_with_its_connection() {
+    let unread = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let flags = ["--upstream-response-timeout", "300ms"];
+    let portico = portico().manifests(one(unread.local_addr().unwrap())).args(&flags).start().await;
+    let upload = Call::post("/", vec![0; 64 << 20]).host("a.test");
+    // Whether the client gets to read its 504 before its own writing fails is the client's affair.
+    let (accepted, _) = tokio::join!(unread.accept(), upload.to(portico.http()));
+    counted(&portico, "upstream_response").await;
+    portico_tests::wait_until("no connection upstream", async || {
+        let open = portico.metric("portico_upstream_connections_active", &[]).await;
+        if open == 0.0 { Ok(()) } else { Err(open) }
+    })
+    .await;
+    drop(accepted);
+}
+
 #[tokio::test]
 async fn response_head_is_504() {
     let upstream = Scripted::silent().await;

@@ -1,6 +1,7 @@
 //! What this machine lets the process have.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::disable_transparent_huge_pages;
 
 /// Processors this process may use, cgroup quota included, at most 16.
 pub(super) fn processors() -> usize {
@@ -24,6 +25,13 @@ pub(super) fn forbid_core_dumps() {
     // Neither can be refused to a process that asks for less.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Has memory given out in ordinary pages: a huge one stays for as long as a single connection in it does, and is as
+/// large as 200 of them.
+pub(super) fn forbid_huge_pages() {
+    // A kernel that does not know the wish has none to give.
+    let _ = disable_transparent_huge_pages(true);
 }
 
 /// What tells this process from others: the machine's name and the process's number.

@@ -9,6 +9,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Answer> {
     if !args.log.core_dumps {
         machine::forbid_core_dumps();
     }
+    machine::forbid_huge_pages();
     logging::start(args.log.log_level, args.log.log_format);
     app::run(settings)?;
     Ok(Answer::Yes)

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
 
 use super::syntax::{Flaw, Framing, Lines, UNCLEAR, clear_field, is_clear, is_text};
 use super::{Judge, Next, Verdict};
@@ -33,6 +36,12 @@ pub(crate) struct Line {
     /// Whether anything of an answer has come.
     answered: AtomicBool,
     spoiled: AtomicBool,
+    /// Whether nobody waits for anything on it any more.
+    abandoned: AtomicBool,
+    /// Whether octets were handed to hyper that the connection has not taken.
+    laden: AtomicBool,
+    /// Who waits until it has.
+    waiting: AtomicWaker,
 }
 
 /// What a response has to answer.
@@ -86,6 +95,44 @@ impl Line {
     /// Something came that belongs to no request: nobody knows what else will.
     pub(crate) fn spoil(&self) {
         self.spoiled.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody waits for an answer any more: what was not sent is not sent. hyper would keep it, and the connection, until
+    /// the endpoint takes it.
+    pub(crate) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was abandoned.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Octets of a body are handed to hyper.
+    pub(crate) fn load(&self) {
+        self.laden.store(true, Ordering::Relaxed);
+    }
+
+    /// hyper holds nothing more: it flushes only then.
+    pub(crate) fn unload(&self) {
+        if self.is_laden() {
+            self.laden.store(false, Ordering::Relaxed);
+            self.waiting.wake();
+        }
+    }
+
+    /// Whether the connection has not taken all that was handed on.
+    pub(crate) fn is_laden(&self) -> bool {
+        self.laden.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the connection has taken what was handed on.
+    pub(crate) fn poll_unladen(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_laden() {
+            return Poll::Ready(());
+        }
+        self.waiting.register(cx.waker());
+        Poll::Pending
     }
 }
 

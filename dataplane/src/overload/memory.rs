@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the process may use.
 #[derive(Debug)]
@@ -45,8 +46,10 @@ struct Limited {
     limit: u64,
     usage: PathBuf,
     stat: PathBuf,
-    /// Names of what the kernel can take back, in `stat`.
-    cache: [&'static str; 2],
+    names: &'static Files,
+    /// The most that was ever mapped of files: what runs cannot do without. Where memory is short the kernel takes it back
+    /// page by page, and the process reads its own code from the disk instead of working.
+    mapped: AtomicU64,
 }
 
 impl Cgroups {
@@ -77,21 +80,23 @@ impl Cgroups {
 }
 
 impl Limited {
-    fn find(directory: &Path, files: &Files) -> Option<Self> {
+    fn find(directory: &Path, files: &'static Files) -> Option<Self> {
         let limit = number(&directory.join(files.limit)).filter(|limit| (1..UNLIMITED).contains(limit))?;
         let (usage, stat) = (directory.join(files.usage), directory.join("memory.stat"));
-        Some(Self { limit, usage, stat, cache: files.cache })
+        Some(Self { limit, usage, stat, names: files, mapped: AtomicU64::new(0) })
     }
 
-    /// Octets that the kernel cannot take back by forgetting pages of files.
+    /// Octets that the kernel cannot take back by forgetting pages of files that nobody has mapped.
     fn used(&self) -> Option<u64> {
         let stat = fs::read_to_string(&self.stat).ok()?;
-        let pages = |name: &&str| {
+        let pages = |name: &str| {
             let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
             line.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
         };
-        let cache: u64 = self.cache.iter().map(pages).sum();
-        Some(number(&self.usage)?.saturating_sub(cache))
+        let mapped = self.mapped.load(Relaxed).max(pages(self.names.mapped));
+        self.mapped.store(mapped, Relaxed);
+        let cache: u64 = self.names.cache.iter().map(|name| pages(name)).sum();
+        Some(number(&self.usage)?.saturating_sub(cache.saturating_sub(mapped)))
     }
 }
 
@@ -100,16 +105,24 @@ impl Limited {
 struct Files {
     limit: &'static str,
     usage: &'static str,
+    /// Names of what the kernel can take back, in `memory.stat`.
     cache: [&'static str; 2],
+    /// And of the part of it that is mapped.
+    mapped: &'static str,
 }
 
-const VERSION_1: Files = Files {
+static VERSION_1: Files = Files {
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
     cache: ["total_inactive_file", "total_active_file"],
+    mapped: "total_mapped_file",
 };
-const VERSION_2: Files =
-    Files { limit: "memory.max", usage: "memory.current", cache: ["inactive_file", "active_file"] };
+static VERSION_2: Files = Files {
+    limit: "memory.max",
+    usage: "memory.current",
+    cache: ["inactive_file", "active_file"],
+    mapped: "file_mapped",
+};
 /// Limits from here on mean that there is none.
 const UNLIMITED: u64 = 1 << 60;
 
@@ -156,6 +169,18 @@ mod tests {
         );
         let cgroups = Cgroups::below(&root, "0::/pods/one\n");
         assert_eq!(cgroups.used(), (400_000, 1_000_000));
+        fs::remove_dir_all(root).expect("it was there");
+    }
+
+    #[test]
+    fn what_was_once_mapped_counts_when_the_kernel_has_taken_it_back() {
+        let stat = |cache: u64, mapped: u64| format!("inactive_file {cache}\nactive_file 0\nfile_mapped {mapped}\n");
+        let files = [("memory.max", "1000\n"), ("memory.current", "900\n"), ("memory.stat", &*stat(200, 50))];
+        let root = tree("mapped", &files);
+        let cgroups = Cgroups::below(&root, "0::/\n");
+        assert_eq!(cgroups.used(), (750, 1000));
+        fs::write(root.join("memory.stat"), stat(60, 10)).expect("a file");
+        assert_eq!(cgroups.used(), (890, 1000));
         fs::remove_dir_all(root).expect("it was there");
     }
 

@@ -8,17 +8,18 @@ mod memory;
 mod slots;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::thread;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::config;
 
 pub(crate) use lateness::Lateness;
-pub(crate) use slots::{Held, Slot, Slots};
+pub(crate) use slots::{Held, Reset, Slot, Slots};
 
 use memory::Budget;
 
@@ -31,9 +32,11 @@ pub(crate) enum Level {
     Calm,
     /// No connection is kept for a further request.
     KeepAliveOff,
-    /// New requests are refused with 503, connections without one are closed.
+    /// New requests are refused with 503, connections without one are closed, and so are uploads of which no endpoint takes
+    /// anything for [`PRESSED_EARLY`].
     Refusing,
-    /// Nobody is accepted, and clients that do not take what was written for them are cut.
+    /// Nobody is accepted, no request body is read, and who takes nothing for [`PRESSED`] is cut: clients of answers,
+    /// endpoints of request bodies.
     Closed,
 }
 
@@ -71,6 +74,10 @@ pub(crate) struct Overload {
     limit: AtomicU64,
     /// Whether refusing has gone on for long.
     stuck: AtomicBool,
+    /// Connections that may come before memory is looked at again.
+    room: AtomicI64,
+    /// Who looks.
+    watcher: OnceLock<Thread>,
     changes: watch::Sender<Level>,
 }
 
@@ -78,8 +85,15 @@ impl Overload {
     /// Nothing is scarce, and nobody looks.
     pub(crate) fn new() -> Arc<Self> {
         let (changes, _) = watch::channel(Level::Calm);
-        let (used, limit) = Default::default();
-        Arc::new(Self { level: AtomicU8::new(0), used, limit, stuck: AtomicBool::new(false), changes })
+        Arc::new(Self {
+            level: AtomicU8::new(0),
+            used: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+            stuck: AtomicBool::new(false),
+            room: AtomicI64::new(i64::MAX),
+            watcher: OnceLock::new(),
+            changes,
+        })
     }
 
     /// Looks at the memory from a thread of its own for as long as somebody holds the result. Without a limit, or where
@@ -90,18 +104,30 @@ impl Overload {
         let (weak, settings) = (Arc::downgrade(&overload), settings.clone());
         let looking = move || {
             let mut calm = Instant::now();
+            let mut near = None;
             while let Some(overload) = weak.upgrade() {
+                let looked = Instant::now();
                 let share = overload.look(&budget, &settings);
                 if overload.level() < Level::Refusing {
                     calm = Instant::now();
                 }
                 overload.stuck.store(calm.elapsed() >= PATIENCE, Relaxed);
                 drop(overload);
-                thread::park_timeout(if share >= NEAR { OFTEN } else { SELDOM });
+                if share >= NEAR {
+                    near = Some(Instant::now());
+                }
+                let lately = near.is_some_and(|near| near.elapsed() < LATELY);
+                thread::park_timeout(if lately { OFTEN } else { SELDOM });
+                // However many ask for it.
+                while looked.elapsed() < OFTEN {
+                    thread::park_timeout(OFTEN.saturating_sub(looked.elapsed()));
+                }
             }
         };
-        if let Err(error) = thread::Builder::new().name("memory".into()).spawn(looking) {
-            tracing::warn!(%error, "memory is not watched: its thread cannot be started");
+        match thread::Builder::new().name("memory".into()).spawn(looking) {
+            // Nobody else sets it.
+            Ok(started) => drop(overload.watcher.set(started.thread().clone())),
+            Err(error) => tracing::warn!(%error, "memory is not watched: its thread cannot be started"),
         }
         overload
     }
@@ -112,6 +138,8 @@ impl Overload {
         self.used.store(used, Relaxed);
         self.limit.store(limit, Relaxed);
         let share = used.saturating_mul(1000) / limit.max(1);
+        let free = (limit / 100 * u64::from(settings.keep_alive_off)).saturating_sub(used);
+        self.room.store((free / 4 / CONNECTION).cast_signed().max(LEAST_ROOM), Relaxed);
         self.enter(Level::at(share, self.level(), settings));
         share
     }
@@ -135,6 +163,15 @@ impl Overload {
         Level::of(self.level.load(Relaxed))
     }
 
+    /// How long an endpoint may take nothing of a body now; `None` while there is no hurry.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match self.level() {
+            Level::Calm | Level::KeepAliveOff => None,
+            Level::Refusing => Some(PRESSED_EARLY),
+            Level::Closed => Some(PRESSED),
+        }
+    }
+
     /// Whether requests have been refused for so long that what is used may be nobody's who could be refused: then one at a
     /// time is let through, or memory that the allocator keeps would be the end of all service.
     pub(crate) fn is_stuck(&self) -> bool {
@@ -151,7 +188,8 @@ impl Overload {
         self.changes.subscribe()
     }
 
-    /// Waits until connections may be accepted; at once while there is memory, and where there are none left to be closed.
+    /// Waits until one more connection may be accepted; at once while there is memory, and where there are none left to be
+    /// closed. So that it can be known whether there is, no more come between two looks than would take a quarter of it.
     pub(crate) async fn accepting(&self, open: impl Fn() -> usize) {
         while self.level() == Level::Closed && !(self.is_stuck() && open() == 0) {
             let mut changes = self.changes();
@@ -159,19 +197,34 @@ impl Overload {
             // Neither outcome matters: it is looked at again.
             let _ = timeout(SELDOM, changed).await;
         }
+        while self.room.fetch_sub(1, Relaxed) <= 0 {
+            if let Some(watcher) = self.watcher.get() {
+                watcher.unpark();
+            }
+            sleep(OFTEN).await;
+        }
     }
 }
 
+/// How long one may take nothing while memory is needed.
+pub(crate) const PRESSED: Duration = Duration::from_secs(1);
+/// How long an endpoint may take nothing of a body while requests are refused.
+const PRESSED_EARLY: Duration = Duration::from_secs(5);
 /// How far below its threshold a level is left, in thousandths of the limit.
 const MARGIN: u64 = 20;
 /// How long refusing helps, if it helps at all.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between two looks while there is plenty.
+/// What a connection may soon take: buffers on both sides of a body that nobody takes.
+const CONNECTION: u64 = 256 * 1024;
+/// Connections that may come between two looks, however little memory there is.
+const LEAST_ROOM: i64 = 1;
+/// Pause between two looks while there is plenty and nobody asks for one.
 const SELDOM: Duration = Duration::from_millis(100);
-/// The same from [`NEAR`] on.
+/// The same from [`NEAR`] on, and for [`LATELY`] after: what filled memory once comes again as soon as there is some.
 const OFTEN: Duration = Duration::from_millis(10);
 /// Share in thousandths from which on memory may soon be scarce.
 const NEAR: u64 = 700;
+const LATELY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -195,6 +248,22 @@ mod tests {
             (100, Level::Closed, Level::Calm),
         ] {
             assert_eq!(Level::at(share, before, &settings), expected, "{share} from {before:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_come_between_two_looks_than_there_is_room_for() {
+        let overload = Overload::new();
+        let settings = config::Overload::default();
+        overload.look(&Budget::Process { limit: 1 }, &settings);
+        overload.enter(Level::Calm);
+        for _ in 0..LEAST_ROOM {
+            overload.accepting(|| 1).await;
+        }
+        assert!(timeout(SELDOM, overload.accepting(|| 1)).await.is_err(), "nobody has looked");
+        overload.look(&Budget::Process { limit: u64::MAX / 2 }, &settings);
+        for _ in 0..10_000 {
+            overload.accepting(|| 1).await;
         }
     }
 

@@ -5,8 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 /// How many connections to upstreams may be open at once.
 #[derive(Debug)]
@@ -52,6 +56,24 @@ pub(crate) struct Held<S> {
 impl<S> Held<S> {
     pub(crate) fn new(stream: S, slot: Slot) -> Self {
         Self { stream, _slot: slot }
+    }
+}
+
+/// A connection that can be ended with a reset: what the peer has not taken yet is not kept for it.
+pub(crate) trait Reset {
+    /// Makes closing it a reset; where that cannot be had, an ordinary end must do.
+    fn reset(&self);
+}
+
+impl Reset for Held<TcpStream> {
+    fn reset(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl Reset for TlsStream<Held<TcpStream>> {
+    fn reset(&self) {
+        self.get_ref().0.reset();
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::io::{Activity, Phase};
 use crate::config::Timers;
 use crate::observe::metrics::Limit;
+use crate::overload::PRESSED;
 use crate::parking::Spot;
 use crate::request::Downstream;
 
@@ -312,9 +313,6 @@ fn limit_of(error: &hyper::Error) -> Option<Limit> {
 
 /// How long a new connection is given for its first request while the worker drains.
 const YOUNG: Duration = Duration::from_secs(1);
-
-/// How long a client may take nothing while memory is needed.
-const PRESSED: Duration = Duration::from_secs(1);
 
 /// Shortest time between two looks at the timers while none is on.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::gate::response::Line;
 use crate::listener::tcp;
 use crate::observe::metrics::WorkerMetrics;
-use crate::overload::{Held, Slot};
+use crate::overload::{Held, Reset, Slot};
 use crate::protocol::LocalExecutor;
 use crate::request::{ProxyError, RequestBody};
 
@@ -112,7 +112,7 @@ async fn open(
 
 async fn http1_handshake<S>(stream: S, config: &Config, metrics: &Arc<WorkerMetrics>) -> Result<Sender, ProxyError>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
     let line = Arc::<Line>::default();
     let stream = Judged::new(stream, line.clone(), metrics.clone(), RESPONSE_HEAD);

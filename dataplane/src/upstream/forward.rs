@@ -1,11 +1,12 @@
 //! Sending a request on: choose an endpoint, lend a connection, send, wait for the head, try again where that is safe.
 
 use std::error::Error as _;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
@@ -15,13 +16,15 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use portico_shared::ir::UpstreamName;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::answer::{Answer, accept};
 use super::connect::Transport;
 use super::pool::{EndpointPool, Lease, LentSender, Wanted};
 use crate::balance::Balancer;
 use crate::gate::response::{Asked, Refused};
+use crate::observe::metrics::Limit;
+use crate::overload::{Level, PRESSED};
 use crate::request::forwarded::{RequestId, X_REQUEST_ID};
 use crate::request::{Downstream, Exchange, ProxyError, RequestBody, Upload, idempotent};
 use crate::worker::{RouteState, Worker};
@@ -151,7 +154,8 @@ pub(crate) async fn forward(
         }
         let (error, again) = plan.judge(failure, kept.as_ref(), exchange);
         // A connection that closed while it was idle says nothing of the endpoint.
-        if !stale && error != ProxyError::Timeout && pool.endpoint.failed(&worker.config.upstream) {
+        let silent = matches!(error, ProxyError::Timeout | ProxyError::Overloaded(_));
+        if !stale && !silent && pool.endpoint.failed(&worker.config.upstream) {
             worker.metrics.ejections.inc();
             tracing::debug!(upstream = %balancer.upstream.name, endpoint = %pool.endpoint.address, "endpoint ejected");
         }
@@ -253,6 +257,9 @@ impl<'a> Plan<'a> {
                     _ if self.upgrade => Asked::Upgrade,
                     _ => Asked::Plain,
                 });
+                if let Some(upload) = upload {
+                    upload.goes_by(Some(line));
+                }
                 let sending = sender.try_send_request(request);
                 let sent = self.in_time(sending, upload).await;
                 (sent, line.is_answered())
@@ -261,14 +268,17 @@ impl<'a> Plan<'a> {
                 let secure = matches!(self.balancer.transport, Transport::Tls { .. });
                 let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
                 shape(&mut request, Some(scheme));
+                if let Some(upload) = upload {
+                    upload.goes_by(None);
+                }
                 let sending = sender.try_send_request(request);
                 (self.in_time(sending, upload).await, false)
             }
         };
         let failure = match sent {
-            Some(Ok(response)) => return Ok((response, lease)),
-            None => Failure::Sent(ProxyError::Timeout),
-            Some(Err(mut failed)) => match failed.take_message() {
+            Ok(Ok(response)) => return Ok((response, lease)),
+            Err(error) => Failure::Sent(error),
+            Ok(Err(mut failed)) => match failed.take_message() {
                 Some(unsent) => Failure::Unsent(ProxyError::Reset, Box::new(unsent)),
                 // Half a head is an answer that cannot be read; asking again would be a second request.
                 None if answered => Failure::Sent(ProxyError::Protocol),
@@ -278,8 +288,8 @@ impl<'a> Plan<'a> {
         Err((failure, lease.reused))
     }
 
-    /// Waits for a response head; `None` when the endpoint took too long, for that or for taking the body.
-    async fn in_time<F: Future>(&self, sending: F, upload: Option<&Upload>) -> Option<F::Output> {
+    /// Waits for a response head; fails when the endpoint took too long, for that or for taking the body.
+    async fn in_time<F: Future>(&self, sending: F, upload: Option<&Upload>) -> Result<F::Output, ProxyError> {
         let by = self.begun + self.patience;
         if !self.alone {
             return self.wait(sending, pin!(sleep_until(by)), upload).await;
@@ -296,19 +306,37 @@ impl<'a> Plan<'a> {
         sending: F,
         mut sleep: Pin<&mut Sleep>,
         upload: Option<&Upload>,
-    ) -> Option<F::Output> {
+    ) -> Result<F::Output, ProxyError> {
         let mut sending = pin!(sending);
+        // In a box, because most requests have no body.
+        let mut pressed = upload.map(|upload| Box::pin(self.pressed(upload)));
+        let mut pressed = poll_fn(move |cx| pressed.as_mut().map_or(Poll::Pending, |it| it.as_mut().poll(cx)));
         loop {
             tokio::select! {
                 biased;
-                sent = &mut sending => return Some(sent),
+                sent = &mut sending => return Ok(sent),
                 () = &mut sleep => {}
+                () = &mut pressed => return Err(ProxyError::Overloaded(Limit::Memory)),
             }
             let since = upload.map_or(self.begun, |upload| self.begun.max(upload.upstream_turn()));
             if since + self.patience <= Instant::now() {
-                return None;
+                return Err(ProxyError::Timeout);
             }
             sleep.as_mut().reset(since + self.patience);
+        }
+    }
+
+    /// Waits until memory is needed that an endpoint keeps by not taking what was sent to it.
+    async fn pressed(&self, upload: &Upload) {
+        let overload = &self.worker.overload;
+        let mut levels = overload.changes();
+        // The worker keeps the sender.
+        while levels.wait_for(|level| *level >= Level::Refusing).await.is_ok() {
+            let untaken = upload.untaken().map(|since| since.elapsed());
+            if untaken.zip(overload.patience()).is_some_and(|(untaken, patience)| untaken >= patience) {
+                return;
+            }
+            sleep(PRESSED / 4).await;
         }
     }
 

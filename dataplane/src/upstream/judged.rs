@@ -10,24 +10,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::gate::Sieve;
 use crate::gate::response::{Line, Responses};
 use crate::observe::metrics::WorkerMetrics;
+use crate::overload::Reset;
 
 /// A connection to an endpoint, after TLS.
 #[derive(Debug)]
-pub(super) struct Judged<S> {
+pub(super) struct Judged<S: Reset> {
     stream: S,
     line: Arc<Line>,
     sieve: Sieve<Responses>,
 }
 
-impl<S> Judged<S> {
+impl<S: Reset> Judged<S> {
     /// `most` is the size of the largest response head.
     pub(super) fn new(stream: S, line: Arc<Line>, metrics: Arc<WorkerMetrics>, most: usize) -> Self {
         let sieve = Sieve::new(Responses::new(line.clone(), metrics, most));
         Self { stream, line, sieve }
     }
+
+    /// Octets are about to go out; not for a request that nobody waits for.
+    fn begin_writing(&self) -> io::Result<()> {
+        if self.line.is_abandoned() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.line.sent();
+        Ok(())
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Judged<S> {
+impl<S: Reset> Drop for Judged<S> {
+    /// A request that nobody waits for does not go on in the buffers of the system.
+    fn drop(&mut self) {
+        if self.line.is_abandoned() && self.line.is_laden() {
+            self.stream.reset();
+        }
+    }
+}
+
+impl<S: AsyncRead + Reset + Unpin> AsyncRead for Judged<S> {
     /// What passes; an error once something came that does not, which ends the connection.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { stream, line, sieve } = &mut *self;
@@ -52,9 +71,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Judged<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Judged<S> {
+impl<S: AsyncWrite + Reset + Unpin> AsyncWrite for Judged<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.line.sent();
+        self.begin_writing()?;
         Pin::new(&mut self.stream).poll_write(cx, octets)
     }
 
@@ -63,7 +82,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Judged<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.line.sent();
+        self.begin_writing()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -72,7 +91,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Judged<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_ready() {
+            self.line.unload();
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

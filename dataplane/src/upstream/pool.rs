@@ -356,3 +356,12 @@ impl Lease {
         }
     }
 }
+
+impl Drop for Lease {
+    /// What was not finished goes no further.
+    fn drop(&mut self) {
+        if let Some(LentSender::Http1(_, line)) = &self.sender {
+            line.abandon();
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub(crate) struct OverloadArgs {
         default_value_t = Percent(Overload::default().keep_alive_off)
     )]
     pub(crate) memory_keep_alive_off: Percent,
-    /// Share of the memory in use, second step; requests get 503 and idle connections are closed
+    /// Share of the memory in use, second step; requests get 503, idle connections are closed, uploads that no endpoint takes for 5 s end
     #[arg(
         long,
         env = "PORTICO_MEMORY_REFUSE",
@@ -28,7 +28,7 @@ pub(crate) struct OverloadArgs {
         default_value_t = Percent(Overload::default().refuse)
     )]
     pub(crate) memory_refuse: Percent,
-    /// Share of the memory in use, last step; nobody is accepted, and who takes nothing for a second is cut
+    /// Share of the memory in use, last step; nobody is accepted, no body is read, who takes nothing for a second is cut
     #[arg(
         long,
         env = "PORTICO_MEMORY_ACCEPT_OFF",

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use super::super::context::{Busy, Downstream};
 use super::super::error::ProxyError;
 use super::{BodyError, Polled, filter_trailers};
 use crate::config::Timers;
+use crate::gate::response::Line;
 use crate::observe::metrics::Limit;
+use crate::overload::{Level, Overload};
 
 /// What a request body must keep to.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +71,9 @@ pub(crate) struct Upload {
     /// Time spent waiting for the client; time that the upstream takes is not the client's.
     waited: Cell<Duration>,
     stream: RefCell<Stream>,
+    /// The HTTP/1 connection on which it is sent.
+    line: RefCell<Option<Arc<Line>>>,
+    overload: Arc<Overload>,
     /// Held until the client has sent everything.
     busy: RefCell<Option<Busy>>,
 }
@@ -77,6 +83,8 @@ struct Stream {
     /// `None` once the client is not listened to any more.
     body: Option<Incoming>,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// While nothing is read for want of memory.
+    pause: Option<Pin<Box<Sleep>>>,
     /// What was handed on so far, while it may have to be sent again.
     record: Option<Vec<Bytes>>,
     /// What has to be sent again, last first.
@@ -105,7 +113,15 @@ impl RequestBody {
             answered: Cell::new(false),
             drained: Cell::new(None),
             waited: Cell::new(Duration::ZERO),
-            stream: RefCell::new(Stream { body: Some(body), waiting: None, record: None, again: Vec::new() }),
+            stream: RefCell::new(Stream {
+                body: Some(body),
+                waiting: None,
+                pause: None,
+                record: None,
+                again: Vec::new(),
+            }),
+            line: RefCell::new(None),
+            overload: downstream.worker.overload.clone(),
             busy: RefCell::new(Some(Busy::new(downstream, now))),
         }))
     }
@@ -135,6 +151,35 @@ impl Upload {
     pub(crate) fn upstream_turn(&self) -> Instant {
         let owed = || self.stream.borrow().waiting.is_some().then(Instant::now);
         self.ended.get().or_else(owed).unwrap_or(self.moved.get())
+    }
+
+    /// It is sent on this connection from now on, or on one of HTTP/2.
+    pub(crate) fn goes_by(&self, line: Option<&Arc<Line>>) {
+        self.line.replace(line.cloned());
+    }
+
+    /// While memory is scarce nothing is read before the connection to the endpoint has taken what was read before, for
+    /// which HTTP/2 has windows; when there is next to none, nothing at all.
+    fn poll_room(&self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.overload.level() {
+                Level::Calm => return Poll::Ready(()),
+                Level::KeepAliveOff | Level::Refusing => {
+                    return self.line.borrow().as_ref().map_or(Poll::Ready(()), |line| line.poll_unladen(cx));
+                }
+                Level::Closed => {
+                    let pause = stream.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
+                    ready!(pause.as_mut().poll(cx));
+                    stream.pause = None;
+                }
+            }
+        }
+    }
+
+    /// Since when the endpoint has taken nothing of what it was sent; `None` while there is nothing that it could take.
+    pub(crate) fn untaken(&self) -> Option<Instant> {
+        let taken = self.line.borrow().as_ref().map_or(self.stream.borrow().waiting.is_some(), |line| !line.is_laden());
+        (!taken && self.ended.get().is_none()).then(|| self.moved.get())
     }
 
     /// The client has sent everything.
@@ -235,6 +280,7 @@ impl Upload {
 
     fn poll(&self, cx: &mut Context<'_>) -> Polled {
         let stream = &mut *self.stream.borrow_mut();
+        ready!(self.poll_room(stream, cx));
         if let Some(data) = stream.again.pop() {
             return self.pass(stream, Frame::data(data));
         }
@@ -274,6 +320,9 @@ impl Upload {
             }
             Err(frame) => frame,
         };
+        if let Some(line) = &*self.line.borrow() {
+            line.load();
+        }
         if let Some(data) = frame.data_ref() {
             self.octets.set(self.octets() + data.len() as u64);
             match &mut stream.record {
@@ -334,6 +383,9 @@ impl Body for RequestBody {
         self.upload().map_or_else(|| SizeHint::with_exact(0), |upload| upload.size_hint())
     }
 }
+
+/// Time between two looks whether there is memory again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest time for what a client still sends after the whole response.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
