@@ -200,7 +200,8 @@ pub struct Overload {
     /// Resident memory in octets that the process may have. Default what its cgroups allow; without either nothing is
     /// watched.
     pub memory: Option<u64>,
-    /// From here on no connection is kept for a further request. Default 85.
+    /// From here on no connection is kept for a further request, and uploads of more than 64 KiB or of unknown length begin
+    /// one every 100 ms. Default 85.
     pub keep_alive_off: u32,
     /// From here on new requests get 503, idle connections are closed, and uploads that no endpoint takes for 5 s end.
     /// Default 92.

@@ -30,7 +30,7 @@ pub(crate) enum Level {
     /// There is enough.
     #[default]
     Calm,
-    /// No connection is kept for a further request.
+    /// No connection is kept for a further request, and large bodies begin one after the other.
     KeepAliveOff,
     /// New requests are refused with 503, connections without one are closed, and so are uploads of which no endpoint takes
     /// anything for [`PRESSED_EARLY`].
@@ -76,6 +76,9 @@ pub(crate) struct Overload {
     stuck: AtomicBool,
     /// Connections that may come before memory is looked at again.
     room: AtomicI64,
+    /// When a large body was last let in while memory was scarce: milliseconds since the start.
+    body: AtomicU64,
+    start: Instant,
     /// Who looks.
     watcher: OnceLock<Thread>,
     changes: watch::Sender<Level>,
@@ -91,6 +94,8 @@ impl Overload {
             limit: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
             room: AtomicI64::new(i64::MAX),
+            body: AtomicU64::new(0),
+            start: Instant::now(),
             watcher: OnceLock::new(),
             changes,
         })
@@ -163,6 +168,26 @@ impl Overload {
         Level::of(self.level.load(Relaxed))
     }
 
+    /// Waits for the turn of a large body; false when it does not come in time. While memory is scarce one begins every
+    /// [`TURN`]: however many begin at once, what each will take shows only later.
+    pub(crate) async fn turn(&self) -> bool {
+        let begun = Instant::now();
+        while self.level() != Level::Calm && !self.take_turn() {
+            if begun.elapsed() >= PRESSED {
+                return false;
+            }
+            sleep(OFTEN).await;
+        }
+        true
+    }
+
+    fn take_turn(&self) -> bool {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let last = self.body.load(Relaxed);
+        let due = now >= last.saturating_add(TURN.as_millis() as u64);
+        due && self.body.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+    }
+
     /// How long an endpoint may take nothing of a body now; `None` while there is no hurry.
     pub(crate) fn patience(&self) -> Option<Duration> {
         match self.level() {
@@ -210,6 +235,8 @@ impl Overload {
 pub(crate) const PRESSED: Duration = Duration::from_secs(1);
 /// How long an endpoint may take nothing of a body while requests are refused.
 const PRESSED_EARLY: Duration = Duration::from_secs(5);
+/// Time between two large bodies while memory is scarce.
+const TURN: Duration = Duration::from_millis(100);
 /// How far below its threshold a level is left, in thousandths of the limit.
 const MARGIN: u64 = 20;
 /// How long refusing helps, if it helps at all.
@@ -265,6 +292,16 @@ mod tests {
         for _ in 0..10_000 {
             overload.accepting(|| 1).await;
         }
+    }
+
+    #[tokio::test]
+    async fn large_bodies_take_turns_while_memory_is_scarce() {
+        let overload = Overload::new();
+        let all = async || futures_util::future::join_all((0..100).map(|_| overload.turn())).await;
+        assert!(all().await.iter().all(|turn| *turn));
+        overload.enter(Level::KeepAliveOff);
+        let admitted = all().await.iter().filter(|turn| **turn).count();
+        assert!((2..=11).contains(&admitted), "{admitted} in a second");
     }
 
     #[tokio::test]

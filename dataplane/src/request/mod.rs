@@ -28,6 +28,7 @@ use forwarded::RequestId;
 use respond::Form;
 
 use crate::observe::metrics::Limit;
+use crate::overload::Level;
 use crate::protocol::tunnel;
 use crate::upstream::{Answer, Lease, Outgoing, forward};
 
@@ -106,6 +107,11 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let most = policies.max_body_size.or(config.limits.body);
     check_announced_size(request.headers(), most)?;
     let stream = request.version() == Version::HTTP_2 && Form::of(&request) == Form::Grpc;
+    if !stream && is_large(request.body()) && downstream.worker.overload.level() != Level::Calm {
+        // In a box, because it is rare.
+        let turn = Box::pin(downstream.worker.overload.turn()).await;
+        turn.then_some(()).ok_or(ProxyError::Overloaded(Limit::Memory))?;
+    }
     let trailers = stream || head::tokens(request.headers(), TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let target = redirect::target(&head.path, request.uri());
     let authority = request.uri().authority().cloned();
@@ -205,6 +211,14 @@ fn check_announced_size(headers: &HeaderMap, most: Option<u64>) -> Result<(), Pr
         _ => Ok(()),
     }
 }
+
+/// Whether a body may take more memory than the head did.
+fn is_large(body: &Incoming) -> bool {
+    !body.is_end_stream() && body.size_hint().exact().is_none_or(|length| length > LARGE)
+}
+
+/// Octets of a body that need not wait for their turn: the buffers of a connection.
+const LARGE: u64 = 64 * 1024;
 
 /// `OPTIONS *` is about the proxy itself (RFC 9110 section 9.3.7).
 fn no_content() -> Response<ResponseBody> {

@@ -12,7 +12,7 @@ pub(crate) struct OverloadArgs {
     /// Memory that the process may have [default: what its cgroups allow; without either none is watched]
     #[arg(long, env = "PORTICO_MEMORY_LIMIT", value_name = "SIZE")]
     pub(crate) memory_limit: Option<Size>,
-    /// Share of the memory in use, first step; no connection is kept for a further request
+    /// Share of the memory in use, first step; no connection is kept for a further request, large uploads begin one by one
     #[arg(
         long,
         env = "PORTICO_MEMORY_KEEP_ALIVE_OFF",
