@@ -74,6 +74,8 @@ pub(crate) struct Overload {
     limit: AtomicU64,
     /// Whether refusing has gone on for long.
     stuck: AtomicBool,
+    /// Whether memory was scarce a short time ago.
+    lately: AtomicBool,
     /// Connections that may come before memory is looked at again.
     room: AtomicI64,
     /// When a large body was last let in while memory was scarce: milliseconds since the start.
@@ -93,6 +95,7 @@ impl Overload {
             used: AtomicU64::new(0),
             limit: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            lately: AtomicBool::new(false),
             room: AtomicI64::new(i64::MAX),
             body: AtomicU64::new(0),
             start: Instant::now(),
@@ -109,20 +112,24 @@ impl Overload {
         let (weak, settings) = (Arc::downgrade(&overload), settings.clone());
         let looking = move || {
             let mut calm = Instant::now();
-            let mut near = None;
+            let (mut near, mut scarce) = (None, None);
             while let Some(overload) = weak.upgrade() {
                 let looked = Instant::now();
                 let share = overload.look(&budget, &settings);
                 if overload.level() < Level::Refusing {
                     calm = Instant::now();
                 }
-                overload.stuck.store(calm.elapsed() >= PATIENCE, Relaxed);
-                drop(overload);
-                if share >= NEAR {
-                    near = Some(Instant::now());
+                if overload.level() != Level::Calm {
+                    scarce = Some(looked);
                 }
-                let lately = near.is_some_and(|near| near.elapsed() < LATELY);
-                thread::park_timeout(if lately { OFTEN } else { SELDOM });
+                if share >= NEAR {
+                    near = Some(looked);
+                }
+                let lately = |when: Option<Instant>| when.is_some_and(|when| when.elapsed() < LATELY);
+                overload.stuck.store(calm.elapsed() >= PATIENCE, Relaxed);
+                overload.lately.store(lately(scarce), Relaxed);
+                drop(overload);
+                thread::park_timeout(if lately(near) { OFTEN } else { SELDOM });
                 // However many ask for it.
                 while looked.elapsed() < OFTEN {
                     thread::park_timeout(OFTEN.saturating_sub(looked.elapsed()));
@@ -168,11 +175,16 @@ impl Overload {
         Level::of(self.level.load(Relaxed))
     }
 
+    /// Whether memory is scarce, or was a short time ago: what waited for it must not take all of it at once.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.level() != Level::Calm || self.lately.load(Relaxed)
+    }
+
     /// Waits for the turn of a large body; false when it does not come in time. While memory is scarce one begins every
     /// [`TURN`]: however many begin at once, what each will take shows only later.
     pub(crate) async fn turn(&self) -> bool {
         let begun = Instant::now();
-        while self.level() != Level::Calm && !self.take_turn() {
+        while self.is_scarce() && !self.take_turn() {
             if begun.elapsed() >= PRESSED {
                 return false;
             }
@@ -247,10 +259,11 @@ const CONNECTION: u64 = 256 * 1024;
 const LEAST_ROOM: i64 = 1;
 /// Pause between two looks while there is plenty and nobody asks for one.
 const SELDOM: Duration = Duration::from_millis(100);
-/// The same from [`NEAR`] on, and for [`LATELY`] after: what filled memory once comes again as soon as there is some.
+/// The same from [`NEAR`] on, and for [`LATELY`] after.
 const OFTEN: Duration = Duration::from_millis(10);
 /// Share in thousandths from which on memory may soon be scarce.
 const NEAR: u64 = 700;
+/// For how long what was scarce is treated as if it still were: what filled it comes again as soon as there is some.
 const LATELY: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

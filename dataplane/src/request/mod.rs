@@ -28,7 +28,6 @@ use forwarded::RequestId;
 use respond::Form;
 
 use crate::observe::metrics::Limit;
-use crate::overload::Level;
 use crate::protocol::tunnel;
 use crate::upstream::{Answer, Lease, Outgoing, forward};
 
@@ -107,7 +106,7 @@ async fn answer(exchange: &mut Box<Exchange>, mut request: Request<Incoming>) ->
     let most = policies.max_body_size.or(config.limits.body);
     check_announced_size(request.headers(), most)?;
     let stream = request.version() == Version::HTTP_2 && Form::of(&request) == Form::Grpc;
-    if !stream && is_large(request.body()) && downstream.worker.overload.level() != Level::Calm {
+    if !stream && is_large(request.body()) && downstream.worker.overload.is_scarce() {
         // In a box, because it is rare.
         let turn = Box::pin(downstream.worker.overload.turn()).await;
         turn.then_some(()).ok_or(ProxyError::Overloaded(Limit::Memory))?;

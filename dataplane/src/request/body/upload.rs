@@ -158,21 +158,18 @@ impl Upload {
         self.line.replace(line.cloned());
     }
 
-    /// While memory is scarce nothing is read before the connection to the endpoint has taken what was read before, for
+    /// While memory is scarce, or was lately, nothing is read before the connection to the endpoint has taken what was read before, for
     /// which HTTP/2 has windows; when there is next to none, nothing at all.
     fn poll_room(&self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            match self.overload.level() {
-                Level::Calm => return Poll::Ready(()),
-                Level::KeepAliveOff | Level::Refusing => {
-                    return self.line.borrow().as_ref().map_or(Poll::Ready(()), |line| line.poll_unladen(cx));
-                }
-                Level::Closed => {
-                    let pause = stream.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
-                    ready!(pause.as_mut().poll(cx));
-                    stream.pause = None;
-                }
+            if self.overload.level() < Level::Closed {
+                let line = self.line.borrow();
+                let line = line.as_ref().filter(|_| self.overload.is_scarce());
+                return line.map_or(Poll::Ready(()), |line| line.poll_unladen(cx));
             }
+            let pause = stream.pause.get_or_insert_with(|| Box::pin(sleep(PAUSE)));
+            ready!(pause.as_mut().poll(cx));
+            stream.pause = None;
         }
     }
 
