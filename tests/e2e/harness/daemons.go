@@ -14,6 +14,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -119,7 +120,8 @@ func running(pid int) bool {
 	return len(rest) > 0 && rest[0] != 'Z'
 }
 
-// AwaitAPIServer waits until the API server answers and returns how long that took.
+// AwaitAPIServer waits until the API server answers, lists from its cache included, and returns how long that took. One
+// that is ready has not yet filled the cache of everything.
 func AwaitAPIServer(t testing.TB) time.Duration {
 	t.Helper()
 	return Eventually(t, time.Minute, "API server", func(ctx context.Context) error {
@@ -130,7 +132,17 @@ func AwaitAPIServer(t testing.TB) time.Duration {
 		if err != nil {
 			return err
 		}
-		_, err = client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		if _, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx); err != nil {
+			return err
+		}
+		cached := metav1.ListOptions{ResourceVersion: "0", Limit: 1}
+		if _, err := client.NetworkingV1().Ingresses("").List(ctx, cached); err != nil {
+			return err
+		}
+		if _, err := client.CoreV1().Services("").List(ctx, cached); err != nil {
+			return err
+		}
+		_, err = client.DiscoveryV1().EndpointSlices("").List(ctx, cached)
 		return err
 	})
 }
