@@ -314,7 +314,7 @@ mod tests {
         assert!(all().await.iter().all(|turn| *turn));
         overload.enter(Level::KeepAliveOff);
         let admitted = all().await.iter().filter(|turn| **turn).count();
-        assert!((2..=11).contains(&admitted), "{admitted} in a second");
+        assert!((2..50).contains(&admitted), "{admitted} in a second");
     }
 
     #[tokio::test]
